@@ -1,0 +1,40 @@
+"""Which floating-point type a network runs in: what the user asked for, or what this device is fast at."""
+
+from typing import Literal, TypeAlias
+
+from stages.errors import ConfigError
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+ResolvedDtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
+
+
+def resolve_device(device: str) -> str:
+    """Turn "auto" into "cuda" if torch sees a GPU here, else "cpu"; ConfigError if "cuda" was asked for in vain."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if available else "cpu"
+    if device == "cuda" and not available:
+        raise ConfigError("device must be one that this machine has, got 'cuda' without a GPU; use --device cpu or auto")
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device must be auto, cpu or cuda, got {device!r}")
+    return device
+
+
+def resolve_dtype(requested: Dtype, device: str) -> ResolvedDtype:
+    """Turn "auto" into bfloat16 where the hardware multiplies it natively, else into float32.
+
+    bfloat16 without such instructions is slower than float32 (PiDiNet on AVX-512 alone: 1.24 s against 0.85 s), so
+    "auto" asks the processor. Raises ConfigError for float16 on a CPU, where torch has no fast kernels for it.
+    """
+    import torch
+
+    if requested == "float16" and device == "cpu":
+        raise ConfigError("dtype must be float32 or bfloat16 on a CPU, got 'float16'; use dtype = \"auto\"")
+    if requested != "auto":
+        return requested
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if native else "float32"

@@ -1,0 +1,174 @@
+"""What flows through the pipeline: one frozen type per arrow, so that no field is ever "not yet set".
+
+    IndexRow ──load──> StoredSample ──decode──> LoadedSample ──annotate──> AnnotatedSample ──encode──> EncodedSample
+       └───────────────────┴────────────────────────┴──────────────────────────┴──> Rejection
+
+An `IndexRow` is one line of index.parquet. A `StoredSample` is what crosses from the CPU operator to the GPU actor: the
+bytes of the image exactly as the shard will store them, and the crop that led to them. A `LoadedSample` holds the pixels
+decoded from those bytes: every condition is a function of it alone. At each arrow a `Rejection` may come out instead.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+
+
+class Condition(StrEnum):
+    """The conditions of T2I-Adapter (arXiv 2302.08453) that condset makes, and canny."""
+
+    SKETCH = "sketch"
+    DEPTH = "depth"
+    KEYPOSE = "keypose"
+    COLOR = "color"
+    SEGMENTATION = "segmentation"
+    CANNY = "canny"
+
+
+class Reason(StrEnum):
+    """Why a sample was rejected: a closed set, so that counts by reason mean the same everywhere."""
+
+    NO_CAPTION = "no_caption"
+    DUPLICATE_KEY = "duplicate_key"
+    MISSING_FILE = "missing_file"
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    ASPECT_RATIO = "aspect_ratio"
+    ANNOTATION_SIZE_MISMATCH = "annotation_size_mismatch"
+    MISSING_LABELS = "missing_labels"
+    BAD_LABELS = "bad_labels"
+    NO_PERSON = "no_person"
+
+
+OUTAGE_REASONS = frozenset({Reason.MISSING_FILE})
+"""The reasons that an outage gives rather than the data; `max_rejected_fraction` counts these alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A sample that is not in the data set, and why; kept in its shard's record."""
+
+    key: str
+    reason: Reason
+    detail: str
+    """One line for a person: what was expected, what was got."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One candidate, as a source lists it; nothing of its pixels has been read."""
+
+    key: str
+    """Unique in the data set; no dot and no slash, since a tar member is `<key>.<extension>`."""
+    image_uri: str
+    """Relative to the source's root."""
+    captions: tuple[str, ...]
+    source_url: str
+    """Where the image was published; empty if the source does not say."""
+    license: str
+    width: int
+    """Of the upright image in pixels, as annotated; 0 if the source does not say."""
+    height: int
+    keypoints: Float32Array
+    """(persons, 17, 3): x, y in pixels of the upright original, score 0 to 1; (0, 17, 3) without annotated persons."""
+    label_uri: str
+    """Of the label map, relative to the source's root; empty if the source has none."""
+    scores: Mapping[str, float]
+    """What the source measured of the pair (aesthetic, similarity, ...)."""
+    rejection: Rejection | None
+    """Set if the listing alone shows that the candidate cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """How the stored image was cut out of the upright original."""
+
+    original_width: int
+    original_height: int
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom in pixels of the upright original; the stored image is this box, resized."""
+    stored_width: int
+    stored_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A sample as it travels between processes: encoded bytes and small facts, no pixels."""
+
+    row: IndexRow
+    caption: str
+    """The one caption of `<key>.txt`."""
+    image_bytes: bytes
+    """The stored image's file, JPEG or PNG, exactly as the shard will hold it."""
+    label_bytes: bytes
+    """The label map under the same crop, nearest, as an 8-bit PNG of category ids (0 = unlabelled); empty if none."""
+    crop: Crop
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSample:
+    """A stored sample and the pixels decoded from its stored bytes: the input of every annotator."""
+
+    stored: StoredSample
+    image_hwc: UInt8Array
+    """(height, width, 3) RGB; read-only."""
+    labels_hw: UInt8Array | None
+    """(height, width) category ids, 0 = unlabelled; None if the source has no label maps."""
+    keypoints: Float32Array
+    """(persons, 17, 3) in pixels of the stored image, carried through the crop; score 0 outside of it."""
+
+    @property
+    def key(self) -> str:
+        return self.stored.row.key
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMember:
+    """A condition's picture: `<key>.<extension>`, stored as PNG."""
+
+    extension: str
+    pixels: UInt8Array
+    """(height, width) grey or category ids, or (height, width, 3) RGB."""
+    palette: bytes | None = None
+    """768 bytes RGB: makes an indexed PNG of (height, width) category ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayMember:
+    """A condition's numbers: `<key>.<extension>`, stored as a flat .npy (what Hugging Face datasets reads)."""
+
+    extension: str
+    values: Float32Array
+    """1-D; may be empty."""
+
+
+ConditionMembers: TypeAlias = tuple[ImageMember | ArrayMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedSample:
+    """A sample with all of its conditions, before PNG encoding."""
+
+    stored: StoredSample
+    members: ConditionMembers
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """A sample as the shard holds it: member files in the order of their names."""
+
+    key: str
+    members: tuple[tuple[str, bytes], ...]
+    """(extension, bytes), sorted by extension."""
+    width: int
+    height: int

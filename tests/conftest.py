@@ -1,0 +1,19 @@
+"""Fixtures that every package's tests share: the real photographs, weights and golden files beside the checkout."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the checkout; without it the test is skipped, or fails if CONDSET_REQUIRE_SHARED=1."""
+    if not SHARED.is_dir():
+        message = f"needs the real photographs and weights in {SHARED}, which is not there"
+        if os.environ.get("CONDSET_REQUIRE_SHARED") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return SHARED
