@@ -16,7 +16,9 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if available else "cpu"
     if device == "cuda" and not available:
-        raise ConfigError("device must be one that this machine has, got 'cuda' without a GPU; use --device cpu or auto")
+        raise ConfigError(
+            "device must be one that this machine has, got 'cuda' without a GPU; use --device cpu or auto"
+        )
     if device not in ("cpu", "cuda"):
         raise ConfigError(f"device must be auto, cpu or cuda, got {device!r}")
     return device

@@ -4,8 +4,9 @@
        └───────────────────┴────────────────────────┴──────────────────────────┴──> Rejection
 
 An `IndexRow` is one line of index.parquet. A `StoredSample` is what crosses from the CPU operator to the GPU actor: the
-bytes of the image exactly as the shard will store them, and the crop that led to them. A `LoadedSample` holds the pixels
-decoded from those bytes: every condition is a function of it alone. At each arrow a `Rejection` may come out instead.
+bytes of the image exactly as the shard will store them, and the crop that led to them. A `LoadedSample` holds the
+pixels decoded from those bytes: every condition is a function of it alone. At each arrow a `Rejection` may come out
+instead.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,153 @@
+"""The data commands: `condset prepare`, `verify`, ... Each parses options, calls one function, prints what came out.
+
+Heavy imports are inside the commands, so that `condset --help` is there at once.
+"""
+
+import shlex
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.config import PrepareConfig
+    from pipeline.executor import Executor
+
+
+class ExecutorName(StrEnum):
+    RAY = "ray"
+    INLINE = "inline"
+
+
+class DeviceName(StrEnum):
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Config = Annotated[
+    Path, typer.Argument(help="A TOML file such as configs/prepare/sketch_coco.toml.", show_default=False)
+]
+Out = Annotated[Path, typer.Option(help="The data set's directory; a run in it again goes on where it stopped.")]
+Dataset = Annotated[Path, typer.Argument(help="A data set's directory.", show_default=False)]
+WeightsDir = Annotated[
+    Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Overrides one setting: table.key=value (TOML values).")]
+Device = Annotated[
+    DeviceName | None, typer.Option(help="Where the networks run.  [default: the configuration's, auto]")
+]
+
+
+def prepare(
+    config: Config,
+    out: Out,
+    executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
+        ExecutorName.RAY
+    ),
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Annotating workers.  [default: as the machine allows]")
+    ] = None,
+    device: Device = None,
+    weights_dir: WeightsDir = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows of the source.")] = None,
+    set_: Sets = None,
+) -> None:
+    """Make a data set: images, captions and conditions in WebDataset shards. Run it again to go on after a stop."""
+    from pipeline.config import PrepareConfig, load_config
+
+    overrides = list(set_ or [])
+    if workers is not None:
+        overrides.append(f"execution.workers={workers}")
+    if device is not None:
+        overrides.append(f'execution.device="{device}"')
+    if limit is not None:
+        overrides.append(f"limit={limit}")
+    settings = load_config(config, overrides, PrepareConfig)
+    run_prepare(settings, out, _executor(executor, ray_address), weights_dir)
+
+
+def run_prepare(config: "PrepareConfig", out: Path, executor: "Executor", weights_dir: Path | None) -> None:
+    """Run the main job and say what it did; on an interruption, how to go on."""
+    from pipeline.run import prepare as run
+    from pipeline.storage import Directory
+    from stages.weights import WeightsStore
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end a job with SIGTERM: stop as cleanly
+    try:
+        summary = run(config, Directory(str(out)), executor, WeightsStore(weights_dir), _say)
+    except KeyboardInterrupt:
+        _say(f"interrupted; committed shards stay. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
+        raise typer.Exit(130) from None
+    totals = summary.manifest.totals
+    reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
+    rejected = f"{totals.rejected} rejected ({reasons})" if reasons else "none rejected"
+    done = f"{totals.samples} samples in {totals.shards} shards, {rejected}"
+    if summary.shards_made == 0:
+        print(f"{out} is complete already: {done}")
+    else:
+        print(f"{out} is complete: {done}; {summary.images_per_second:.1f} img/s")
+
+
+def verify(
+    dataset: Dataset,
+    deep: Annotated[bool, typer.Option("--deep", help="Compute every condition again from the stored images.")] = False,
+    weights_dir: WeightsDir = None,
+    device: Device = None,
+) -> None:
+    """Check a data set: hashes, counts, offsets, members and, with --deep, every condition. Exit 1 if it is unsound."""
+    from pipeline.storage import Directory
+    from pipeline.verify import verify as check
+    from stages.weights import WeightsStore
+
+    report = check(Directory(str(dataset)), deep, WeightsStore(weights_dir), device.value if device else "auto")
+    for problem in report.problems:
+        print(problem)
+    depth = " and every condition" if deep else ""
+    if report.problems:
+        print(f"{dataset} is unsound: {len(report.problems)} problems in {report.shards} shards")
+        raise typer.Exit(1)
+    print(
+        f"{dataset} is sound: {report.samples} samples in {report.shards} shards, every hash, count and member{depth}"
+    )
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="A directory; the data set comes into OUT/data.")] = Path("quickstart"),
+    executor: Annotated[ExecutorName, typer.Option(help="ray or inline.")] = ExecutorName.RAY,
+) -> None:
+    """Make a small data set of scenes that condset draws itself: no GPU, no network, no weights."""
+    from pipeline.config import PrepareConfig, load_config
+
+    config = Path(__file__).parent.parent / "configs" / "quickstart" / "data.toml"
+    run_prepare(load_config(config, [], PrepareConfig), out / "data", _executor(executor, None), None)
+
+
+def _executor(name: ExecutorName, ray_address: str | None) -> "Executor":
+    from stages.errors import ConfigError
+
+    if name is ExecutorName.RAY:
+        from pipeline.ray_executor import RayExecutor
+
+        return RayExecutor(ray_address)
+    if ray_address:
+        raise ConfigError(f"--ray-address must go with --executor ray, got {ray_address!r} with inline")
+    from pipeline.executor import InlineExecutor
+
+    return InlineExecutor()
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the data commands to the console script."""
+    for command in (prepare, verify, quickstart):
+        app.command()(command)

@@ -1,0 +1,61 @@
+"""The fingerprint: what a data set is a function of, and the refusal to mix two data sets in one directory."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from pipeline.config import PrepareConfig
+from stages.errors import ShardConflict
+from stages.settings import plain
+
+FORMAT_VERSION = 1
+
+NOT_INPUTS = frozenset({"root", "weights", "detector_weights"})
+"""Settings that name a place: what lies there counts, by the index's hash and the weights' hashes."""
+
+Inputs: TypeAlias = dict[str, str | int | float | bool | None]
+"""Dotted name to value, flat, so that a difference can be shown field by field."""
+
+
+def fingerprint_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Mapping[str, str]) -> Inputs:
+    """Collect what goes into the fingerprint: not the root, the output, the device or the workers.
+
+    The dtype that a user names is part of an annotator's settings; what "auto" becomes on a machine belongs to the
+    numerics. A user's own weights file counts by its content, not by its path.
+    """
+    inputs: Inputs = {"format": FORMAT_VERSION, "index.sha256": index_sha256}
+    inputs |= {"samples_per_shard": config.samples_per_shard, "limit": config.limit, "seed": config.seed}
+    inputs |= _flatten("source", plain(config.source, NOT_INPUTS))
+    inputs |= _flatten("image", plain(config.image))
+    for position, annotator in enumerate(config.annotators):
+        name = f"annotators.{position}"
+        inputs |= _flatten(name, plain(annotator, NOT_INPUTS))
+        inputs[f"{name}.algorithm_version"] = annotator.algorithm_version
+    inputs |= {f"weights.{name}": sha256 for name, sha256 in weights_sha256.items()}
+    return inputs
+
+
+def fingerprint(inputs: Inputs) -> str:
+    """Hash the inputs to 64 hex digits."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def refuse_other(where: str, there: Inputs, here: Inputs) -> None:
+    """Raise ShardConflict if a directory's data set was made from other inputs, naming each that differs."""
+    differing = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    if differing:
+        shown = ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in differing)
+        raise ShardConflict(f"{where} must hold this data set, got another one ({shown}); give another --out")
+
+
+def _flatten(name: str, value: object) -> Inputs:
+    if isinstance(value, dict):
+        flat: Inputs = {}
+        for key, inner in value.items():
+            flat |= _flatten(f"{name}.{key}", inner)
+        return flat
+    if isinstance(value, list | tuple):
+        return _flatten(name, {str(position): inner for position, inner in enumerate(value)})
+    assert value is None or isinstance(value, str | int | float | bool), "settings are plain values"
+    return {name: value}

@@ -1,0 +1,166 @@
+"""One run of `condset prepare`: from a configuration to a complete data set, or on from wherever the last run got.
+
+weights ──> index (trusted if there) ──> fingerprint (refused if another's)
+            ──> plans - committed ──> executor ──> records ──> manifest, card
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.card import CARD_FILE, render_card
+from pipeline.config import PrepareConfig
+from pipeline.executor import Executor
+from pipeline.fingerprint import Inputs, fingerprint, fingerprint_inputs, refuse_other
+from pipeline.index import INDEX_FILE, open_index, write_index
+from pipeline.ledger import committed_names, missing
+from pipeline.manifest import (
+    MANIFEST_FILE,
+    ConditionEntry,
+    Manifest,
+    ModelUse,
+    Totals,
+    read_manifest,
+    summarise,
+    write_manifest,
+)
+from pipeline.numerics import Numerics
+from pipeline.plan import plan_shards
+from pipeline.progress import RunProgress
+from pipeline.shards import read_record
+from pipeline.storage import Directory
+from pipeline.work import Work
+from stages.errors import ManifestError, ShardConflict
+from stages.models import MODELS
+from stages.settings import plain
+from stages.weights import WeightsFile, WeightsStore
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did."""
+
+    manifest: Manifest
+    shards_made: int
+    """0 if the data set was complete already."""
+    images_per_second: float
+
+
+def prepare(
+    config: PrepareConfig,
+    directory: Directory,
+    executor: Executor,
+    weights: WeightsStore,
+    say: Callable[[str], None],
+) -> Summary:
+    """Make the data set of `config` in `directory`, or go on with it.
+
+    `say` is given sentences for the user. Raises WeightsError before the first sample, ShardConflict if the directory
+    holds another data set, and whatever CondsetError a worker met; committed shards stay, and the next run goes on.
+    """
+    found = {name: weights.resolve(name, own) for annotator in config.annotators for name, own in annotator.models}
+    _claim(directory, config)
+    shards = directory / "shards"
+    shards.make()
+    directory.remove_partials()
+    shards.remove_partials()
+    if directory.exists(INDEX_FILE):
+        index = open_index(directory)
+    else:
+        say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
+        index = write_index(directory, config.source, config.limit)
+    inputs = fingerprint_inputs(config, index.sha256, {name: file.sha256 for name, file in found.items()})
+    known = read_manifest(directory) if directory.exists(MANIFEST_FILE) else None
+    if known:
+        refuse_other(str(directory), known.inputs, inputs)
+    plans = plan_shards(index.rows, config.samples_per_shard)
+    todo = missing(plans, shards)
+    if known and known.complete and not todo:
+        return Summary(known, 0, 0.0)
+    try:
+        numerics = executor.numerics(config) if todo else read_record(shards, plans[0].name).numerics
+        manifest = _manifest(config, found, numerics, inputs, Totals(index.rows, len(plans)))
+        write_manifest(directory, manifest)
+        _announce(say, len(plans), len(todo), numerics, shards)
+        work = Work(directory, config, manifest.fingerprint, numerics, weights)
+        with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
+            for record in executor.run(todo, work, progress.annotated) if todo else ():
+                progress.committed(record)
+    finally:
+        executor.close()
+        directory.remove_partials()
+        shards.remove_partials()
+    finished = summarise(directory, manifest)
+    directory.write(CARD_FILE, render_card(directory, finished).encode())
+    write_manifest(directory, finished)
+    return Summary(finished, len(todo), progress.images_per_second)
+
+
+def _claim(directory: Directory, config: PrepareConfig) -> None:
+    """Refuse a directory with foreign files in it before anything is written into it."""
+    names = [name for name in directory.names() if not name.startswith(".")]
+    ours = {INDEX_FILE, MANIFEST_FILE, "shards"}
+    if names and not ours & set(names) and not all(name.endswith(".partial") for name in names):
+        raise ShardConflict(
+            f"{directory} must be a new directory or one of condset's, got one with {sorted(names)[0]}; "
+            "give another --out"
+        )
+    directory.make()
+
+
+def _announce(say: Callable[[str], None], shards: int, todo: int, numerics: Numerics, directory: Directory) -> None:
+    dtypes = "".join(f", {name} in {dtype}" for name, dtype in numerics.dtypes.items() if dtype != "none")
+    say(
+        f"{todo} of {shards} shards to make on {numerics.device}, {numerics.threads_per_worker} threads a worker, "
+        f"batch {numerics.batch_size}{dtypes}"
+    )
+    committed = committed_names(directory)
+    differences = read_record(directory, committed[0]).numerics.differences(numerics) if committed else []
+    if differences:
+        say(
+            f"warning: shard {committed[0]} was made under other numerics ({'; '.join(differences)}); the last bits "
+            "of the shards to come may differ from an uninterrupted run's"
+        )
+
+
+def _manifest(
+    config: PrepareConfig,
+    found: dict[str, WeightsFile],
+    numerics: Numerics,
+    inputs: Inputs,
+    totals: Totals,
+) -> Manifest:
+    conditions = tuple(
+        ConditionEntry(
+            name=annotator.condition.value,
+            annotator=annotator.kind,
+            algorithm_version=annotator.algorithm_version,
+            extensions=annotator.extensions,
+            models=tuple(
+                ModelUse(name, found[name].path.name, found[name].sha256, MODELS[name].licence)
+                for name, _ in annotator.models
+            ),
+        )
+        for annotator in config.annotators
+    )
+    return Manifest(
+        name=config.name,
+        split=config.source.split,
+        complete=False,
+        fingerprint=fingerprint(inputs),
+        inputs=inputs,
+        config=plain(config),
+        conditions=conditions,
+        labels={str(number): name for number, name in config.source.labels.items()},
+        numerics=numerics,
+        totals=totals,
+    )
+
+
+def load_finished(directory: Directory) -> Manifest:
+    """Read the manifest of a complete data set; ManifestError if it is not complete yet."""
+    manifest = read_manifest(directory)
+    if not manifest.complete:
+        raise ManifestError(
+            f"{directory} must be complete, got one that is still being made; run `condset prepare` again"
+        )
+    return manifest

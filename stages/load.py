@@ -1,0 +1,72 @@
+"""Load: from a row of the index to the bytes that the shard will store. Runs on CPU workers, holds no network.
+
+IndexRow ──fetch──> file ──decode, orient──> RGB ──crop──> stored size ──JPEG──> StoredSample
+    └────────────────┴────────────┴───────────────────────────────────> Rejection
+"""
+
+from dataclasses import dataclass
+
+from stages.captions import choose_caption
+from stages.crop import ImageConfig, apply_crop, plan_crop
+from stages.encode import encode_stored_image
+from stages.fetch import fetch
+from stages.image import decode_image
+from stages.labels import cut_labels, decode_labels
+from stages.randomness import random_for
+from stages.records import Crop, IndexRow, Reason, Rejection, StoredSample
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What loading depends on besides the row."""
+
+    base_uri: str
+    """What the row's URIs are relative to."""
+    label_offset: int
+    """Added to the pixels of a label map, modulo 256, to give category ids."""
+    image: ImageConfig
+    seed: int
+
+
+def load_sample(row: IndexRow, loading: Loading) -> StoredSample | Rejection:
+    """Fetch, decode, crop and encode one candidate.
+
+    The result is a function of the row, the fetched bytes and `loading` alone: randomness (crop position, caption) is
+    drawn from (seed, purpose, key). Raises SourceError if the storage fails.
+    """
+    if row.rejection:
+        return row.rejection
+    data = fetch(row.key, loading.base_uri, row.image_uri)
+    if isinstance(data, Rejection):
+        return data
+    image_hwc = decode_image(row.key, data, loading.image)
+    if isinstance(image_hwc, Rejection):
+        return image_hwc
+    height, width = image_hwc.shape[:2]
+    if row.keypoints.size and (row.width, row.height) != (width, height):
+        detail = f"the annotations are for {row.width}x{row.height} pixels, the upright image has {width}x{height}"
+        return Rejection(row.key, Reason.ANNOTATION_SIZE_MISMATCH, detail)
+    crop = plan_crop(width, height, loading.image, random_for(loading.seed, "crop", row.key))
+    label_bytes = load_labels(row, loading, crop)
+    if isinstance(label_bytes, Rejection):
+        return label_bytes
+    return StoredSample(
+        row=row,
+        caption=choose_caption(row.captions, loading.seed, row.key),
+        image_bytes=encode_stored_image(apply_crop(image_hwc, crop), loading.image),
+        label_bytes=label_bytes,
+        crop=crop,
+    )
+
+
+def load_labels(row: IndexRow, loading: Loading, crop: Crop) -> bytes | Rejection:
+    """Fetch a row's label map and cut it as the image was cut; empty if the row has none."""
+    if not row.label_uri:
+        return b""
+    data = fetch(row.key, loading.base_uri, row.label_uri)
+    if isinstance(data, Rejection):
+        return Rejection(row.key, Reason.MISSING_LABELS, data.detail)
+    labels_hw = decode_labels(row.key, data, loading.label_offset)
+    if isinstance(labels_hw, Rejection):
+        return labels_hw
+    return cut_labels(row.key, labels_hw, crop)

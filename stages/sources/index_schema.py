@@ -1,0 +1,85 @@
+"""The one schema of index.parquet, and the way between its rows and `IndexRow`.
+
+Every source yields record batches of this schema, so what comes after a source never asks which one it was.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from stages.records import IndexRow, Reason, Rejection
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("image_uri", pa.string()),
+        ("captions", pa.list_(pa.string())),
+        ("source_url", pa.string()),
+        ("license", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("keypoints", pa.list_(pa.float32())),  # flat: persons x 17 x 3
+        ("label_uri", pa.string()),
+        ("scores", pa.map_(pa.string(), pa.float64())),
+        ("rejected_reason", pa.string()),  # empty: a candidate
+        ("rejected_detail", pa.string()),
+    ]
+)
+
+NO_KEYPOINTS = np.zeros((0, 17, 3), np.float32)
+BATCH_ROWS = 4096
+
+
+def to_batches(rows: Iterable[IndexRow]) -> Iterator[pa.RecordBatch]:
+    """Pack rows into record batches of `SCHEMA`, in order, `BATCH_ROWS` to a batch."""
+    pending: list[IndexRow] = []
+    for row in rows:
+        pending.append(row)
+        if len(pending) == BATCH_ROWS:
+            yield _to_batch(pending)
+            pending = []
+    if pending:
+        yield _to_batch(pending)
+
+
+def _to_batch(rows: Sequence[IndexRow]) -> pa.RecordBatch:
+    columns = {
+        "key": [row.key for row in rows],
+        "image_uri": [row.image_uri for row in rows],
+        "captions": [list(row.captions) for row in rows],
+        "source_url": [row.source_url for row in rows],
+        "license": [row.license for row in rows],
+        "width": [row.width for row in rows],
+        "height": [row.height for row in rows],
+        "keypoints": [row.keypoints.ravel() for row in rows],
+        "label_uri": [row.label_uri for row in rows],
+        "scores": [sorted(row.scores.items()) for row in rows],
+        "rejected_reason": [row.rejection.reason if row.rejection else "" for row in rows],
+        "rejected_detail": [row.rejection.detail if row.rejection else "" for row in rows],
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[IndexRow]:
+    """Unpack rows of `SCHEMA`."""
+    return [
+        IndexRow(
+            key=row["key"],
+            image_uri=row["image_uri"],
+            captions=tuple(row["captions"]),
+            source_url=row["source_url"],
+            license=row["license"],
+            width=row["width"],
+            height=row["height"],
+            keypoints=np.asarray(row["keypoints"], np.float32).reshape(-1, 17, 3),
+            label_uri=row["label_uri"],
+            scores=dict(row["scores"]),
+            rejection=(
+                Rejection(row["key"], Reason(row["rejected_reason"]), row["rejected_detail"])
+                if row["rejected_reason"]
+                else None
+            ),
+        )
+        for row in table.to_pylist()
+    ]

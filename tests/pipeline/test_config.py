@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PrepareConfig, load_config
+from stages.errors import ConfigError
+from stages.registry import ANNOTATORS, SOURCES
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = """
+name = "small"
+[source]
+kind = "synthetic"
+count = 3
+[image]
+size_pixels = 128
+[[annotators]]
+kind = "color"
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*CONFIGS.glob("prepare/*.toml"), *CONFIGS.glob("quickstart/data.toml")]), ids=lambda path: path.name
+)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    assert load_config(path, [], PrepareConfig).annotators
+
+
+def test_the_registries_say_the_kinds_of_their_classes() -> None:
+    for registry in (SOURCES, ANNOTATORS):
+        for kind, config in registry.items():
+            assert config.model_fields["kind"].default == kind
+
+
+def test_a_setting_can_be_overridden_with_a_toml_value_or_a_bare_word(small: Path) -> None:
+    config = load_config(
+        small, ["source.count=7", "image.quality = 80", "name=other", "annotators.0.kind=color"], PrepareConfig
+    )
+    assert config.name == "other"
+    assert config.image.quality == 80
+    assert config.source.model_dump()["count"] == 7  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("image.qualty=80", "image.qualty is no setting"),
+        (
+            "source.kind='coc'",
+            "source: Input tag 'coc' found using 'kind' does not match any of the expected tags: 'coco'",
+        ),
+        ("source.count=0", "source.synthetic.count: Input should be greater than or equal to 1, got '0'"),
+        ("samples_per_shard=many", "samples_per_shard: Input should be a valid integer"),
+        ("annotators.3.kind='color'", "must number one of 1 entries from 0, got '3'"),
+        ("nothing", "--set must be table.key=value, got 'nothing'"),
+        ("name.inner=1", "must name a table, got name which is a value"),
+        ("image.size_pixels=100", "size_pixels"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_line(small: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(small, [override], PrepareConfig)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml must be a configuration file, got none; see configs/"):
+        load_config(tmp_path / "nowhere.toml", [], PrepareConfig)
+
+
+def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text("name = \n")
+    with pytest.raises(ConfigError, match=r"broken\.toml must be TOML, got .*line 1"):
+        load_config(path, [], PrepareConfig)
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "empty.toml"
+    path.write_text('name = "x"\n')
+    with pytest.raises(ConfigError, match=r"source is missing; annotators is missing"):
+        load_config(path, [], PrepareConfig)
