@@ -5,20 +5,24 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 from pydantic import Field
 
 from stages.annotators.color import ColorConfig
+from stages.annotators.segmentation import SegmentationConfig
 from stages.annotators.protocol import AnnotatorConfig
 #from stages.annotators.sketch import SketchConfig
 from stages.sources.coco import CocoSource
+from stages.sources.coco_stuff import CocoStuffSource
 from stages.sources.protocol import Source
 from stages.sources.synthetic import SyntheticSource
 
 SOURCES = {
     "coco": CocoSource,
+    "coco_stuff": CocoStuffSource,
     "synthetic": SyntheticSource,
 }
 
 ANNOTATORS = {
     #    "sketch": SketchConfig,
     "color": ColorConfig,
+    "segmentation": SegmentationConfig,
 }
 
 if TYPE_CHECKING:

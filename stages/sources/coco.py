@@ -54,14 +54,16 @@ class CocoSource(Settings):
         return {}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        return to_batches(self._rows())
+        return to_batches(list_coco(self.root, self.split, self.keypoints))
 
-    def _rows(self) -> Iterator[IndexRow]:
-        captions = _read(self.root, f"captions_{self.split}.json")
-        persons = _read(self.root, f"person_keypoints_{self.split}.json") if self.keypoints else None
-        licenses = {entry["id"]: _license(entry) for entry in captions.dataset.get("licenses", [])}
-        for image in sorted(captions.dataset["images"], key=lambda image: int(image["id"])):
-            yield _row(image, self.split, captions, persons, licenses)
+
+def list_coco(root: str, split: str, keypoints: bool) -> Iterator[IndexRow]:
+    """List one split in the order of the image ids; SourceError if a file of annotations is missing or malformed."""
+    captions = _read(root, f"captions_{split}.json")
+    persons = _read(root, f"person_keypoints_{split}.json") if keypoints else None
+    licenses = {entry["id"]: _license(entry) for entry in captions.dataset.get("licenses", [])}
+    for image in sorted(captions.dataset["images"], key=lambda image: int(image["id"])):
+        yield _row(image, split, captions, persons, licenses)
 
 
 def _read(root: str, name: str) -> "COCO":

@@ -31,8 +31,8 @@ class SyntheticSource(Settings):
     first: int = Field(default=0, ge=0)
     """The first scene's number: train and validation take ranges that do not overlap."""
     seed: int = 0
-    width_pixels: int = Field(default=512, ge=16)
-    height_pixels: int = Field(default=512, ge=16)
+    width_pixels: int = Field(default=512, ge=64)
+    height_pixels: int = Field(default=512, ge=64)
     split: str = "train"
 
     @property
