@@ -12,6 +12,7 @@ from PIL import Image
 
 from stages.crop import crop_labels
 from stages.encode import encode_png
+from stages.pillow_warnings import pillow_warnings_ignored
 from stages.records import Crop, Reason, Rejection, UInt8Array
 
 
@@ -21,12 +22,14 @@ def decode_labels(key: str, data: bytes, offset: int) -> UInt8Array | Rejection:
     A rejection unless it is an image of one 8-bit channel: a label map that was saved as colours cannot be trusted.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with pillow_warnings_ignored(), Image.open(io.BytesIO(data)) as image:
             if image.mode not in ("L", "P"):
                 return Rejection(key, Reason.BAD_LABELS, f"the label map must have one 8-bit channel, got {image.mode}")
             pixels = np.asarray(image, np.uint8)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        return Rejection(key, Reason.BAD_LABELS, f"the label map must be a readable image, got {error}")
+        # Not Pillow's text: it holds a memory address, and a record must be the same on every run.
+        detail = f"the label map must be a readable image, got {len(data)} bytes with {type(error).__name__}"
+        return Rejection(key, Reason.BAD_LABELS, detail)
     return pixels + np.uint8(offset)
 
 
