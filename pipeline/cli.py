@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline import doctor, weights_cli
+
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
+    from pipeline.doctor import Finding
     from pipeline.executor import Executor
 
 
@@ -81,7 +84,7 @@ def run_prepare(config: "PrepareConfig", out: Path, executor: "Executor", weight
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end a job with SIGTERM: stop as cleanly
     try:
-        summary = run(config, Directory(str(out)), executor, WeightsStore(weights_dir), _say)
+        summary = run(config, Directory(str(out)), executor, WeightsStore(weights_dir and weights_dir.absolute()), _say)
     except KeyboardInterrupt:
         _say(f"interrupted; committed shards stay. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
@@ -147,7 +150,15 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
+def _check_ray() -> "Finding":
+    from pipeline.ray_executor import examine_ray
+
+    return examine_ray()
+
+
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
     for command in (prepare, verify, quickstart):
         app.command()(command)
+    app.add_typer(weights_cli.app, name="weights")
+    app.command("doctor")(doctor.command(_check_ray))

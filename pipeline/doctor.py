@@ -145,16 +145,16 @@ def _library(name: str, installed: dict[str, str], specifier: str) -> Finding:
     """Judge one requirement by the distributions that could meet it, name to version."""
     from packaging.specifiers import SpecifierSet
 
-    found = ", ".join(f"{distribution} {version}" for distribution, version in installed.items())
     if not installed:
         return Finding(name, Level.PROBLEM, "not installed", f"install '{name}{specifier}'")
+    found = ", ".join(f"{distribution} {version}" for distribution, version in installed.items())
     if len(installed) > 1:
         advice = "uninstall all but one and reinstall that one: they hold the same files"
         return Finding(name, Level.WARNING, found, advice)
     distribution, version = next(iter(installed.items()))
     if not SpecifierSet(specifier).contains(version, prereleases=True):
         return Finding(name, Level.WARNING, found, f"install '{distribution}{specifier}'")
-    return Finding(name, Level.OK, version if distribution == name else found)
+    return Finding(name, Level.OK, found)
 
 
 def _devices() -> Iterator[Finding]:

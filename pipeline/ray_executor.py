@@ -3,24 +3,25 @@
     plans ──map: load (CPU tasks)──> encoded images ──map: annotate + commit (a pool of actors)──> records ──> driver
 
 Ray Data's streaming executor is the engine; one row is one plan from end to end, so that a shard is never split or
-mixed with another. Ray starts a lost worker again and gives it its shard again; an exception it does not retry, which
-is right: ours mean that the user must change something.
+mixed with another. Ray starts a lost worker again and gives it its shard again. Our own errors travel as values.
 """
 
 import contextlib
 import logging
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.config import PrepareConfig
-from pipeline.layout import Layout, Resources, lay_out
+from pipeline.doctor import Finding, Level
+from pipeline.layout import Layout, Resources, lay_out, this_machine
 from pipeline.numerics import Numerics, numerics_of
 from pipeline.plan import ShardPlan
 from pipeline.shards import ShardRecord
-from pipeline.work import ShardWorker, Work
+from pipeline.work import LoadedShard, ShardWorker, Work
 from stages.errors import CondsetError, ConfigError, WorkerError
 
 POLL_SECONDS = 0.5
@@ -43,7 +44,7 @@ class RayExecutor:
             return numerics_of(*arguments)
         # Only a worker knows whether its GPU or CPU multiplies bfloat16 natively.
         asked = ray.remote(num_cpus=0.01, num_gpus=layout.gpus_per_worker)(numerics_of)
-        with _our_errors():
+        with _lost_workers_explained():
             numerics: Numerics = ray.get(asked.remote(*arguments))
         return numerics
 
@@ -70,14 +71,30 @@ class RayExecutor:
                 num_gpus=layout.gpus_per_worker,
             )
         )
-        with _our_errors(), _polled(counter, progress):
+        with _lost_workers_explained(), _polled(counter, progress):
             for row in records.iter_rows():
-                yield ShardRecord.from_json(row["record"], "a worker's record")
+                yield _taken(row["record"])
 
     def close(self) -> None:
         import ray
 
         ray.shutdown()
+
+
+def examine_ray() -> Finding:
+    """Start a local Ray instance, run a task on it and say what happened: `condset doctor --ray`."""
+    import ray
+
+    try:
+        _connect(None)
+        with _lost_workers_explained():
+            ray.get(ray.remote(num_cpus=0.01)(this_machine).remote())
+        resources = _cluster_resources()
+    except CondsetError as error:
+        return Finding("Ray run", Level.PROBLEM, str(error), "use --executor inline until it starts")
+    finally:
+        ray.shutdown()
+    return Finding("Ray run", Level.OK, f"a task ran; {resources.cpus:g} CPUs, {resources.gpus:g} GPUs")
 
 
 class _Load:
@@ -87,17 +104,43 @@ class _Load:
         self._work = work
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"shard": pickle.dumps(self._work.load(pickle.loads(row["plan"])))}
+        return {"shard": _outcome(lambda: self._work.load(pickle.loads(row["plan"])))}
 
 
 class _Annotate:
-    """The annotate operator: holds every network; a shard's row becomes its record."""
+    """The annotate operator: holds every network; a shard's row becomes its record's row."""
 
     def __init__(self, work: Work, counter: Any) -> None:
-        self._worker = ShardWorker(work, counter.add.remote)
+        try:
+            self._worker: Callable[[LoadedShard], ShardRecord] = ShardWorker(work, counter.add.remote)
+        except CondsetError as error:
+            self._worker = _raising(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"record": self._worker(pickle.loads(row["shard"])).to_json()}
+        return {"record": _outcome(lambda: self._worker(_taken(row["shard"])))}
+
+
+def _outcome(run: Callable[[], Any]) -> bytes:
+    """Run something and pack its result, or our own error, as a value: Ray's wrapping of exceptions loses their type."""
+    try:
+        return pickle.dumps(run())
+    except CondsetError as error:
+        return pickle.dumps(error)
+
+
+def _taken(outcome: bytes) -> Any:
+    """Unpack what `_outcome` packed: return the result or raise the error."""
+    result = pickle.loads(outcome)
+    if isinstance(result, CondsetError):
+        raise result
+    return result
+
+
+def _raising(error: CondsetError) -> Callable[[LoadedShard], ShardRecord]:
+    def fail(shard: LoadedShard) -> ShardRecord:
+        raise error
+
+    return fail
 
 
 class _Counter:
@@ -145,21 +188,37 @@ def _connect(address: str | None) -> None:
         # Under `uv run` Ray would make each worker build the environment again from a copy of the working directory.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about GPUs on CPU tasks
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its log files have the rest
+    # Ray Data's own actors trip an error message of Ray's core that no user can act on (its issue 53727).
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
+        with _stderr_closed():
+            ray.init(
+                address=address or "local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = str(error).partition("\n")[0]
         raise ConfigError(
             f"--ray-address must lead to a running Ray cluster, got {address!r} ({first_line}); start one with "
             "`ray start --head`, or use --executor inline"
         ) from error
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Send what compiled code prints on stderr to nowhere; Ray's core announces its log level there, below Python."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _cluster_resources() -> Resources:
@@ -176,22 +235,15 @@ def _cluster_resources() -> Resources:
 
 
 @contextlib.contextmanager
-def _our_errors() -> Iterator[None]:
-    """Turn Ray's wrapping of an exception back into our own error; what is none of ours becomes a WorkerError."""
+def _lost_workers_explained() -> Iterator[None]:
+    """Say in one line that the cluster lost workers for good; an exception out of our code is a bug and passes."""
     import ray
 
+    lost = (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
     try:
         yield
-    except ray.exceptions.RayError as error:
-        raise _unwrapped(error) from error
-
-
-def _unwrapped(error: BaseException) -> CondsetError:
-    causes: list[BaseException] = [error]
-    for cause in causes:
-        if isinstance(cause, CondsetError):
-            return cause
-        further = (getattr(cause, "cause", None), cause.__cause__, cause.__context__)
-        causes += [each for each in further if isinstance(each, BaseException) and each not in causes]
-    last_line = str(causes[-1]).strip().rpartition("\n")[2] or repr(causes[-1])
-    return WorkerError(f"a Ray worker must finish its shard, got {type(causes[-1]).__name__}: {last_line}")
+    except lost as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise WorkerError(
+            f"a Ray worker must stay alive, got {type(error).__name__}: {first_line}; run again"
+        ) from error

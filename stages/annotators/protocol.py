@@ -43,7 +43,7 @@ class AnnotatorConfig(Protocol):
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:
-        """The weights that `build` loads: (name in stages.weights.MODELS, the user's own file or None)."""
+        """The weights that `build` loads: (name in stages.models.MODELS, the user's own file or None)."""
         ...
 
     def resolved_dtype(self, device: str) -> str:

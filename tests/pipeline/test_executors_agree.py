@@ -24,10 +24,15 @@ def run(config: PrepareConfig, out: Path, executor: Executor, weights: Path | No
 
 
 @pytest.mark.ray
-def test_scenes_come_out_the_same_inline_and_on_ray(make_config: Make, tmp_path: Path) -> None:
+def test_scenes_come_out_the_same_inline_and_on_ray_which_prints_nothing(
+    make_config: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     inline = run(make_config(), tmp_path / "inline", InlineExecutor())
     assert run(make_config(), tmp_path / "ray", RayExecutor()) == inline
     assert read_manifest(Directory(str(tmp_path / "ray"))).complete
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert [line for line in printed.err.splitlines() if not line.startswith("shards ")] == []  # the progress is ours
 
 
 @pytest.mark.ray
