@@ -66,7 +66,7 @@ class RayExecutor:
             .map(
                 _Annotate,  # type: ignore[arg-type]  # Ray builds the class in each actor
                 fn_constructor_args=(work, counter),
-                compute=ActorPoolStrategy(size=layout.workers),
+                compute=ActorPoolStrategy(size=min(layout.workers, len(plans))),
                 num_cpus=layout.cpus_per_worker,
                 num_gpus=layout.gpus_per_worker,
             )
@@ -121,7 +121,7 @@ class _Annotate:
 
 
 def _outcome(run: Callable[[], Any]) -> bytes:
-    """Run something and pack its result, or our own error, as a value: Ray's wrapping of exceptions loses their type."""
+    """Pack the result of something, or our own error, as a value: Ray's wrapping of exceptions loses their type."""
     try:
         return pickle.dumps(run())
     except CondsetError as error:
