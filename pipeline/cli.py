@@ -3,9 +3,11 @@
 Heavy imports are inside the commands, so that `condset --help` is there at once.
 """
 
+import contextlib
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
     from pipeline.doctor import Finding
     from pipeline.executor import Executor
+    from pipeline.run import Summary
+    from stages.weights import WeightsStore
 
 
 class ExecutorName(StrEnum):
@@ -34,7 +38,7 @@ class DeviceName(StrEnum):
 Config = Annotated[
     Path, typer.Argument(help="A TOML file such as configs/prepare/sketch_coco.toml.", show_default=False)
 ]
-Out = Annotated[Path, typer.Option(help="The data set's directory; a run in it again goes on where it stopped.")]
+Out = Annotated[Path | None, typer.Option(help="The data set's directory; run again to go on where it stopped.")]
 Dataset = Annotated[Path, typer.Argument(help="A data set's directory.", show_default=False)]
 WeightsDir = Annotated[
     Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
@@ -47,7 +51,10 @@ Device = Annotated[
 
 def prepare(
     config: Config,
-    out: Out,
+    out: Out = None,
+    onto: Annotated[
+        Path | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")
+    ] = None,
     executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
         ExecutorName.RAY
     ),
@@ -64,6 +71,7 @@ def prepare(
 ) -> None:
     """Make a data set: images, captions and conditions in WebDataset shards. Run it again to go on after a stop."""
     from pipeline.config import PrepareConfig, load_config
+    from stages.errors import ConfigError
 
     overrides = list(set_ or [])
     if workers is not None:
@@ -73,29 +81,61 @@ def prepare(
     if limit is not None:
         overrides.append(f"limit={limit}")
     settings = load_config(config, overrides, PrepareConfig)
-    run_prepare(settings, out, _executor(executor, ray_address), weights_dir)
+    chosen = _executor(executor, ray_address)
+    if onto is not None and out is None:
+        run_layer(settings, onto, chosen, weights_dir)
+    elif out is not None and onto is None:
+        run_prepare(settings, out, chosen, weights_dir)
+    else:
+        raise ConfigError("prepare must have either --out DIR for a new data set or --onto DATASET for a layer")
 
 
 def run_prepare(config: "PrepareConfig", out: Path, executor: "Executor", weights_dir: Path | None) -> None:
-    """Run the main job and say what it did; on an interruption, how to go on."""
+    """Run the main job and say what it did."""
     from pipeline.run import prepare as run
     from pipeline.storage import Directory
-    from stages.weights import WeightsStore
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end a job with SIGTERM: stop as cleanly
+    with _stopping_cleanly():
+        summary = run(config, Directory(str(out)), executor, _weights(weights_dir), _say)
+    _report(str(out), summary)
+
+
+def run_layer(config: "PrepareConfig", onto: Path, executor: "Executor", weights_dir: Path | None) -> None:
+    """Add conditions to a data set and say what was done."""
+    from pipeline.layer import prepare_layer
+    from pipeline.storage import Directory
+
+    with _stopping_cleanly():
+        directory, summary = prepare_layer(config, Directory(str(onto)), executor, _weights(weights_dir), _say)
+    _report(str(directory), summary)
+
+
+@contextlib.contextmanager
+def _stopping_cleanly() -> Iterator[None]:
+    """End an interrupted run with exit 130 and what to type to go on; batch systems interrupt with SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        summary = run(config, Directory(str(out)), executor, WeightsStore(weights_dir and weights_dir.absolute()), _say)
+        yield
     except KeyboardInterrupt:
         _say(f"interrupted; committed shards stay. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
+
+
+def _report(where: str, summary: "Summary") -> None:
     totals = summary.manifest.totals
     reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
     rejected = f"{totals.rejected} rejected ({reasons})" if reasons else "none rejected"
     done = f"{totals.samples} samples in {totals.shards} shards, {rejected}"
     if summary.shards_made == 0:
-        print(f"{out} is complete already: {done}")
+        print(f"{where} is complete already: {done}")
     else:
-        print(f"{out} is complete: {done}; {summary.images_per_second:.1f} img/s")
+        print(f"{where} is complete: {done}; {summary.images_per_second:.1f} img/s")
+
+
+def _weights(directory: Path | None) -> "WeightsStore":
+    from stages.weights import WeightsStore
+
+    return WeightsStore(directory and directory.absolute())
 
 
 def verify(
@@ -107,9 +147,8 @@ def verify(
     """Check a data set: hashes, counts, offsets, members and, with --deep, every condition. Exit 1 if it is unsound."""
     from pipeline.storage import Directory
     from pipeline.verify import verify as check
-    from stages.weights import WeightsStore
 
-    report = check(Directory(str(dataset)), deep, WeightsStore(weights_dir), device.value if device else "auto")
+    report = check(Directory(str(dataset)), deep, _weights(weights_dir), device.value if device else "auto")
     for problem in report.problems:
         print(problem)
     depth = " and every condition" if deep else ""

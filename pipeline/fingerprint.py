@@ -18,8 +18,8 @@ Inputs: TypeAlias = dict[str, str | int | float | bool | None]
 """Dotted name to value, flat, so that a difference can be shown field by field."""
 
 
-def fingerprint_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Mapping[str, str]) -> Inputs:
-    """Collect what goes into the fingerprint: not the root, the output, the device or the workers.
+def dataset_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Mapping[str, str]) -> Inputs:
+    """Collect what a data set is made from: not the root, the output, the device or the workers.
 
     The dtype that a user names is part of an annotator's settings; what "auto" becomes on a machine belongs to the
     numerics. A user's own weights file counts by its content, not by its path.
@@ -28,11 +28,21 @@ def fingerprint_inputs(config: PrepareConfig, index_sha256: str, weights_sha256:
     inputs |= {"samples_per_shard": config.samples_per_shard, "limit": config.limit, "seed": config.seed}
     inputs |= _flatten("source", plain(config.source, NOT_INPUTS))
     inputs |= _flatten("image", plain(config.image))
+    return inputs | _annotator_inputs(config, weights_sha256)
+
+
+def layer_inputs(config: PrepareConfig, base_fingerprint: str, weights_sha256: Mapping[str, str]) -> Inputs:
+    """Collect what a layer is made from: the data set below it and the annotators."""
+    inputs: Inputs = {"format": FORMAT_VERSION, "base": base_fingerprint}
+    return inputs | _annotator_inputs(config, weights_sha256)
+
+
+def _annotator_inputs(config: PrepareConfig, weights_sha256: Mapping[str, str]) -> Inputs:
+    inputs: Inputs = {f"weights.{name}": sha256 for name, sha256 in weights_sha256.items()}
     for position, annotator in enumerate(config.annotators):
         name = f"annotators.{position}"
         inputs |= _flatten(name, plain(annotator, NOT_INPUTS))
         inputs[f"{name}.algorithm_version"] = annotator.algorithm_version
-    inputs |= {f"weights.{name}": sha256 for name, sha256 in weights_sha256.items()}
     return inputs
 
 

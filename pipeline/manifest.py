@@ -107,6 +107,16 @@ def read_manifest(directory: Directory) -> Manifest:
         ) from None
 
 
+def load_finished(directory: Directory) -> Manifest:
+    """Read the manifest of a complete data set; ManifestError if it is not complete yet."""
+    manifest = read_manifest(directory)
+    if not manifest.complete:
+        raise ManifestError(
+            f"{directory} must be complete, got one that is still being made; run `condset prepare` again"
+        )
+    return manifest
+
+
 def write_manifest(directory: Directory, manifest: Manifest) -> None:
     """Write dataset.json: with `complete` false to claim a directory, with true as the last file of a data set."""
     directory.write(MANIFEST_FILE, manifest.to_json())

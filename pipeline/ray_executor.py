@@ -19,9 +19,10 @@ from pipeline.config import PrepareConfig
 from pipeline.doctor import Finding, Level
 from pipeline.layout import Layout, Resources, lay_out, this_machine
 from pipeline.numerics import Numerics, numerics_of
+from pipeline.origin import LoadedShard
 from pipeline.plan import ShardPlan
 from pipeline.shards import ShardRecord
-from pipeline.work import LoadedShard, ShardWorker, Work
+from pipeline.work import ShardWorker, Work
 from stages.errors import CondsetError, ConfigError, WorkerError
 
 POLL_SECONDS = 0.5

@@ -1,7 +1,7 @@
 """One run of `condset prepare`: from a configuration to a complete data set, or on from wherever the last run got.
 
 weights ──> index (trusted if there) ──> fingerprint (refused if another's)
-            ──> plans - committed ──> executor ──> records ──> manifest, card
+        ──> plans - committed ──> executor ──> records ──> manifest, card
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pipeline.card import CARD_FILE, render_card
 from pipeline.config import PrepareConfig
 from pipeline.executor import Executor
-from pipeline.fingerprint import Inputs, fingerprint, fingerprint_inputs, refuse_other
+from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, refuse_other
 from pipeline.index import INDEX_FILE, open_index, write_index
 from pipeline.ledger import committed_names, missing
 from pipeline.manifest import (
@@ -24,12 +24,13 @@ from pipeline.manifest import (
     write_manifest,
 )
 from pipeline.numerics import Numerics
-from pipeline.plan import plan_shards
+from pipeline.origin import FromIndex, Origin
+from pipeline.plan import ShardPlan, plan_shards
 from pipeline.progress import RunProgress
 from pipeline.shards import read_record
 from pipeline.storage import Directory
 from pipeline.work import Work
-from stages.errors import ManifestError, ShardConflict
+from stages.errors import ShardConflict
 from stages.models import MODELS
 from stages.settings import plain
 from stages.weights import WeightsFile, WeightsStore
@@ -45,6 +46,20 @@ class Summary:
     images_per_second: float
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One directory of shards to be made: a data set, or a layer of one."""
+
+    directory: Directory
+    config: PrepareConfig
+    inputs: Inputs
+    origin: Origin
+    plans: list[ShardPlan]
+    samples: int
+    """How many samples and rejections the shards account for, together."""
+    found: dict[str, WeightsFile]
+
+
 def prepare(
     config: PrepareConfig,
     directory: Directory,
@@ -57,31 +72,58 @@ def prepare(
     `say` is given sentences for the user. Raises WeightsError before the first sample, ShardConflict if the directory
     holds another data set, and whatever CondsetError a worker met; committed shards stay, and the next run goes on.
     """
-    found = {name: weights.resolve(name, own) for annotator in config.annotators for name, own in annotator.models}
-    _claim(directory, config)
-    shards = directory / "shards"
-    shards.make()
+    found = resolve_models(config, weights)
+    _claim(directory)
     directory.remove_partials()
-    shards.remove_partials()
     if directory.exists(INDEX_FILE):
         index = open_index(directory)
     else:
         say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
         index = write_index(directory, config.source, config.limit)
-    inputs = fingerprint_inputs(config, index.sha256, {name: file.sha256 for name, file in found.items()})
+    job = Job(
+        directory=directory,
+        config=config,
+        inputs=dataset_inputs(config, index.sha256, {name: file.sha256 for name, file in found.items()}),
+        origin=FromIndex(directory, config),
+        plans=plan_shards(index.rows, config.samples_per_shard),
+        samples=index.rows,
+        found=found,
+    )
+
+    def write_card(finished: Manifest) -> None:
+        directory.write(CARD_FILE, render_card(directory, finished).encode())
+
+    return run_job(job, executor, weights, say, write_card)
+
+
+def resolve_models(config: PrepareConfig, weights: WeightsStore) -> dict[str, WeightsFile]:
+    """Find and check every file of weights that the annotators will load; WeightsError if one is missing."""
+    return {name: weights.resolve(name, own) for annotator in config.annotators for name, own in annotator.models}
+
+
+def run_job(
+    job: Job,
+    executor: Executor,
+    weights: WeightsStore,
+    say: Callable[[str], None],
+    describe: Callable[[Manifest], None],
+) -> Summary:
+    """Make the shards of a job that are not committed yet; `describe` what is complete, then say so in dataset.json."""
+    directory, shards = job.directory, job.directory / "shards"
+    shards.make()
+    shards.remove_partials()
     known = read_manifest(directory) if directory.exists(MANIFEST_FILE) else None
     if known:
-        refuse_other(str(directory), known.inputs, inputs)
-    plans = plan_shards(index.rows, config.samples_per_shard)
-    todo = missing(plans, shards)
+        refuse_other(str(directory), known.inputs, job.inputs)
+    todo = missing(job.plans, shards)
     if known and known.complete and not todo:
         return Summary(known, 0, 0.0)
     try:
-        numerics = executor.numerics(config) if todo else read_record(shards, plans[0].name).numerics
-        manifest = _manifest(config, found, numerics, inputs, Totals(index.rows, len(plans)))
+        numerics = executor.numerics(job.config) if todo else read_record(shards, job.plans[0].name).numerics
+        manifest = _manifest(job, numerics)
         write_manifest(directory, manifest)
-        _announce(say, len(plans), len(todo), numerics, shards)
-        work = Work(directory, config, manifest.fingerprint, numerics, weights)
+        _announce(say, len(job.plans), len(todo), numerics, shards)
+        work = Work(shards, job.origin, job.config.annotators, manifest.fingerprint, numerics, weights)
         with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
             for record in executor.run(todo, work, progress.annotated) if todo else ():
                 progress.committed(record)
@@ -90,12 +132,12 @@ def prepare(
         directory.remove_partials()
         shards.remove_partials()
     finished = summarise(directory, manifest)
-    directory.write(CARD_FILE, render_card(directory, finished).encode())
+    describe(finished)
     write_manifest(directory, finished)
     return Summary(finished, len(todo), progress.images_per_second)
 
 
-def _claim(directory: Directory, config: PrepareConfig) -> None:
+def _claim(directory: Directory) -> None:
     """Refuse a directory with foreign files in it before anything is written into it."""
     names = [name for name in directory.names() if not name.startswith(".")]
     ours = {INDEX_FILE, MANIFEST_FILE, "shards"}
@@ -122,13 +164,7 @@ def _announce(say: Callable[[str], None], shards: int, todo: int, numerics: Nume
         )
 
 
-def _manifest(
-    config: PrepareConfig,
-    found: dict[str, WeightsFile],
-    numerics: Numerics,
-    inputs: Inputs,
-    totals: Totals,
-) -> Manifest:
+def _manifest(job: Job, numerics: Numerics) -> Manifest:
     conditions = tuple(
         ConditionEntry(
             name=annotator.condition.value,
@@ -136,31 +172,21 @@ def _manifest(
             algorithm_version=annotator.algorithm_version,
             extensions=annotator.extensions,
             models=tuple(
-                ModelUse(name, found[name].path.name, found[name].sha256, MODELS[name].licence)
+                ModelUse(name, job.found[name].path.name, job.found[name].sha256, MODELS[name].licence)
                 for name, _ in annotator.models
             ),
         )
-        for annotator in config.annotators
+        for annotator in job.config.annotators
     )
     return Manifest(
-        name=config.name,
-        split=config.source.split,
+        name=job.config.name,
+        split=job.config.source.split,
         complete=False,
-        fingerprint=fingerprint(inputs),
-        inputs=inputs,
-        config=plain(config),
+        fingerprint=fingerprint(job.inputs),
+        inputs=job.inputs,
+        config=plain(job.config),
         conditions=conditions,
-        labels={str(number): name for number, name in config.source.labels.items()},
+        labels={str(number): name for number, name in job.config.source.labels.items()},
         numerics=numerics,
-        totals=totals,
+        totals=Totals(job.samples, len(job.plans)),
     )
-
-
-def load_finished(directory: Directory) -> Manifest:
-    """Read the manifest of a complete data set; ManifestError if it is not complete yet."""
-    manifest = read_manifest(directory)
-    if not manifest.complete:
-        raise ManifestError(
-            f"{directory} must be complete, got one that is still being made; run `condset prepare` again"
-        )
-    return manifest

@@ -53,6 +53,8 @@ class ShardRecord:
     numerics: Numerics
     samples: tuple[SampleEntry, ...]
     rejected: tuple[Rejection, ...]
+    base_sha256: str = ""
+    """In a layer: of the base shard's record, which the samples here belong to; empty in a data set's own shards."""
 
     def to_json(self) -> bytes:
         fields = asdict(self)
@@ -86,11 +88,11 @@ def commit_shard(
     fingerprint: str,
     numerics: Numerics,
     outcomes: Sequence[EncodedSample | Rejection],
+    base_sha256: str = "",
 ) -> ShardRecord:
     """Write the tar, then the record; either step may run twice and gives the same bytes."""
     samples = [outcome for outcome in outcomes if isinstance(outcome, EncodedSample)]
     rejected = tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection))
-    assert len(outcomes) == plan.rows, "every row of the plan is written or rejected"
     tar, sha256, size, entries = "", "", 0, []
     if samples:
         tar = f"{plan.name}.tar"
@@ -109,6 +111,7 @@ def commit_shard(
         numerics=numerics,
         samples=tuple(entries),
         rejected=rejected,
+        base_sha256=base_sha256,
     )
     shards.write(plan.name + RECORD_SUFFIX, record.to_json())
     return record

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from stages.annotators.protocol import Annotator
 from stages.errors import WorkerError
-from stages.members import encode_sample, load_pixels
+from stages.members import load_pixels
 from stages.records import AnnotatedSample, ConditionMembers, EncodedSample, LoadedSample, Rejection, StoredSample
 
 BACKLOG_BATCHES = 4
@@ -25,9 +25,8 @@ class Annotation:
 
     annotators: tuple[Annotator, ...]
     batch_size: int
-    source: str
-    """The collection's name in each sample's `.json`."""
-    image_format: str
+    encode: Callable[[AnnotatedSample], EncodedSample]
+    """Makes the member files of a sample; called from the threads."""
     threads: ThreadPoolExecutor
     """Decodes and encodes beside the networks."""
 
@@ -52,7 +51,7 @@ class Annotation:
     def _encode(self, outcome: AnnotatedSample | Rejection) -> Future[EncodedSample] | Rejection:
         if isinstance(outcome, Rejection):
             return outcome
-        return self.threads.submit(encode_sample, outcome, self.source, self.image_format)
+        return self.threads.submit(self.encode, outcome)
 
     def _annotate(self, batch: Sequence[LoadedSample]) -> list[AnnotatedSample | Rejection]:
         outcomes: list[AnnotatedSample | Rejection] = [AnnotatedSample(sample.stored, ()) for sample in batch]

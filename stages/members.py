@@ -45,10 +45,18 @@ def encode_sample(sample: AnnotatedSample, source: str, image_format: str) -> En
         "json": describe_sample(stored, source),
         "txt": stored.caption.encode(),
     }
-    files |= {member.extension: encode_member(member) for member in sample.members}
-    return EncodedSample(
-        stored.row.key, tuple(sorted(files.items())), stored.crop.stored_width, stored.crop.stored_height
-    )
+    return _encoded(sample, files)
+
+
+def encode_conditions(sample: AnnotatedSample) -> EncodedSample:
+    """Encode the conditions alone: the members of a layer, whose images are in the data set below it."""
+    return _encoded(sample, {})
+
+
+def _encoded(sample: AnnotatedSample, files: dict[str, bytes]) -> EncodedSample:
+    files = files | {member.extension: encode_member(member) for member in sample.members}
+    crop = sample.stored.crop
+    return EncodedSample(sample.stored.row.key, tuple(sorted(files.items())), crop.stored_width, crop.stored_height)
 
 
 def describe_sample(stored: StoredSample, source: str) -> bytes:

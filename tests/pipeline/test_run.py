@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.config import PrepareConfig
 from pipeline.executor import InlineExecutor
-from pipeline.manifest import read_manifest
-from pipeline.run import load_finished, prepare
+from pipeline.manifest import load_finished, read_manifest
+from pipeline.run import prepare
 from pipeline.storage import Directory
 from stages.errors import ManifestError, ShardConflict, TooManyRejected, WeightsError
 from stages.weights import WeightsStore

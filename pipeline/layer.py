@@ -1,0 +1,74 @@
+"""Layers: conditions added to a data set that is complete already, without touching or fetching its images again.
+
+    DATASET/shards/0000000.{tar,json} ──stored images──> annotators ──> DATASET/layers/<name>/shards/0000000.{tar,json}
+
+A layer is made, resumed and described like a data set, with its own fingerprint; each of its records is bound to the
+base record by its sha256, and its samples have the base's keys.
+"""
+
+import json
+from collections.abc import Callable
+
+from pipeline.config import PrepareConfig, check_config
+from pipeline.executor import Executor
+from pipeline.fingerprint import layer_inputs
+from pipeline.manifest import MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
+from pipeline.origin import FromDataset
+from pipeline.plan import ShardPlan, plan_shards
+from pipeline.run import Job, Summary, resolve_models, run_job
+from pipeline.storage import Directory
+from stages.errors import ConfigError
+from stages.settings import changed
+from stages.weights import WeightsStore
+
+LAYERS = "layers"
+
+
+def prepare_layer(
+    config: PrepareConfig,
+    base: Directory,
+    executor: Executor,
+    weights: WeightsStore,
+    say: Callable[[str], None],
+) -> tuple[Directory, Summary]:
+    """Compute the annotators of `config` on the stored images of `base`, or go on with it; returns the layer's directory.
+
+    The layer is named for its conditions: layers/depth, layers/depth-canny. Raises ManifestError if the data set below is
+    not complete, ConfigError if it has one of the conditions already, and what `pipeline.run.prepare` raises.
+    """
+    manifest = load_finished(base)
+    conditions = [annotator.condition.value for annotator in config.annotators]
+    there = {entry.name for entry in manifest.conditions} & set(conditions)
+    if there:
+        raise ConfigError(
+            f"annotators must be new to {base}, got {', '.join(sorted(there))} which it has; leave them out"
+        )
+    layer_config = changed(
+        base_config(base, manifest), name=config.name, annotators=config.annotators, execution=config.execution
+    )
+    found = resolve_models(layer_config, weights)
+    layer = base / LAYERS / "-".join(conditions)
+    layer.make()
+    say(f"taking the images of {base}; [source] and [image] of the configuration are not used")
+    job = Job(
+        directory=layer,
+        config=layer_config,
+        inputs=layer_inputs(layer_config, manifest.fingerprint, {name: file.sha256 for name, file in found.items()}),
+        origin=FromDataset(base, layer_config),
+        plans=layer_plans(base, manifest, layer_config.samples_per_shard),
+        samples=manifest.totals.samples,
+        found=found,
+    )
+    return layer, run_job(job, executor, weights, say, lambda finished: None)
+
+
+def base_config(base: Directory, manifest: Manifest) -> PrepareConfig:
+    """The configuration that a data set was made with."""
+    return check_config(dict(manifest.config), f"{base / MANIFEST_FILE} config", PrepareConfig)
+
+
+def layer_plans(base: Directory, manifest: Manifest, samples_per_shard: int) -> list[ShardPlan]:
+    """One plan for each shard of the base that has samples."""
+    lines = (json.loads(line) for line in base.read(SHARDS_FILE).splitlines())
+    filled = {line["name"] for line in lines if line["samples"]}
+    return [plan for plan in plan_shards(manifest.totals.rows, samples_per_shard) if plan.name in filled]

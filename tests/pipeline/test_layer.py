@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PrepareConfig
+from pipeline.executor import InlineExecutor
+from pipeline.layer import prepare_layer
+from pipeline.ledger import records
+from pipeline.run import Summary
+from pipeline.shards import read_sample
+from pipeline.storage import Directory
+from stages.errors import ConfigError, ManifestError
+from stages.weights import WeightsStore
+
+from .conftest import Make, Run, tree
+
+SEGMENTATION = [{"kind": "segmentation"}]
+
+
+def add(config: PrepareConfig, base: Path) -> Summary:
+    store = WeightsStore(allow_network=False)
+    return prepare_layer(config, Directory(str(base)), InlineExecutor(), store, lambda sentence: None)[1]
+
+
+def members(shards: Path) -> dict[tuple[str, str], bytes]:
+    """(key, extension) to bytes, over all samples of a directory of shards."""
+    directory = Directory(str(shards))
+    return {
+        (entry.key, extension): content
+        for record in records(directory)
+        for entry in record.samples
+        for extension, content in read_sample(directory, record, entry).items()
+    }
+
+
+def test_a_layers_members_are_those_of_a_data_set_made_with_the_condition(
+    make_config: Make, run_inline: Run, data_set: Path, tmp_path: Path
+) -> None:
+    add(make_config(annotators=SEGMENTATION), data_set)
+    run_inline(make_config(annotators=[{"kind": "color"}, *SEGMENTATION]), tmp_path / "both")
+    together = members(data_set / "shards") | members(data_set / "layers/segmentation/shards")
+    assert together == members(tmp_path / "both/shards")
+
+
+def test_the_data_set_below_is_left_alone(make_config: Make, data_set: Path) -> None:
+    before = tree(data_set)
+    add(make_config(annotators=SEGMENTATION), data_set)
+    assert {name: content for name, content in tree(data_set).items() if not name.startswith("layers/")} == before
+
+
+def test_a_layer_is_resumed_and_recognised_when_complete(make_config: Make, data_set: Path) -> None:
+    config = make_config(annotators=SEGMENTATION)
+    assert add(config, data_set).shards_made == 3
+    whole = tree(data_set)
+    (data_set / "layers/segmentation/shards/0000001.json").unlink()
+    assert add(config, data_set).shards_made == 1
+    assert add(config, data_set).shards_made == 0
+    assert tree(data_set) == whole
+
+
+def test_each_record_is_bound_to_the_record_below(make_config: Make, data_set: Path) -> None:
+    import hashlib
+
+    add(make_config(annotators=SEGMENTATION), data_set)
+    for record in records(Directory(str(data_set / "layers/segmentation/shards"))):
+        base = (data_set / f"shards/{record.name}.json").read_bytes()
+        assert record.base_sha256 == hashlib.sha256(base).hexdigest()
+
+
+def test_a_condition_that_is_there_already_is_refused(make_config: Make, data_set: Path) -> None:
+    with pytest.raises(ConfigError, match=r"annotators must be new to .*, got color which it has; leave them out"):
+        add(make_config(), data_set)
+
+
+def test_an_unfinished_data_set_is_refused(make_config: Make, data_set: Path) -> None:
+    manifest = data_set / "dataset.json"
+    manifest.write_text(manifest.read_text().replace('"complete": true', '"complete": false'))
+    with pytest.raises(ManifestError, match="must be complete"):
+        add(make_config(annotators=SEGMENTATION), data_set)
