@@ -31,10 +31,11 @@ def prepare_layer(
     weights: WeightsStore,
     say: Callable[[str], None],
 ) -> tuple[Directory, Summary]:
-    """Compute the annotators of `config` on the stored images of `base`, or go on with it; returns the layer's directory.
+    """Compute the annotators of `config` on the stored images of `base`, or go on with it.
 
-    The layer is named for its conditions: layers/depth, layers/depth-canny. Raises ManifestError if the data set below is
-    not complete, ConfigError if it has one of the conditions already, and what `pipeline.run.prepare` raises.
+    Returns the layer's directory, named for its conditions (layers/depth, layers/depth-canny), and what was done. Raises
+    ManifestError if the data set below is not complete, ConfigError if it has one of the conditions already, and what
+    `pipeline.run.prepare` raises.
     """
     manifest = load_finished(base)
     conditions = [annotator.condition.value for annotator in config.annotators]
