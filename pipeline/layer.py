@@ -33,7 +33,7 @@ def prepare_layer(
 ) -> tuple[Directory, Summary]:
     """Compute the annotators of `config` on the stored images of `base`, or go on with it.
 
-    Returns the layer's directory, named for its conditions (layers/depth, layers/depth-canny), and what was done. Raises
+    Returns the layer's directory, named for its conditions (layers/depth, layers/depth-canny), and the summary. Raises
     ManifestError if the data set below is not complete, ConfigError if it has one of the conditions already, and what
     `pipeline.run.prepare` raises.
     """

@@ -1,0 +1,96 @@
+"""The commands as a user types them: what they print, and how they end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = """
+name = "small"
+samples_per_shard = 4
+[source]
+kind = "synthetic"
+count = 6
+width_pixels = 64
+height_pixels = 64
+[image]
+size_pixels = 64
+[[annotators]]
+kind = "color"
+"""
+
+
+def condset(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = "from train.cli import main; main()"
+    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"}
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data_set(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "data"
+    result = condset("prepare", str(config), "--out", str(out), "--executor", "inline")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{out} is complete: 6 samples in 2 shards, none rejected; ")
+    return out
+
+
+def test_a_finished_data_set_is_recognised(config: Path, data_set: Path) -> None:
+    result = condset("prepare", str(config), "--out", str(data_set))  # Ray by default: it is not even started
+    assert result.returncode == 0
+    assert result.stdout == f"{data_set} is complete already: 6 samples in 2 shards, none rejected\n"
+
+
+def test_verify_says_what_it_checked(data_set: Path) -> None:
+    result = condset("verify", str(data_set), "--deep")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"{data_set} is sound: 6 samples in 2 shards, every hash, count and member and every")
+
+
+def test_verify_ends_with_1_for_an_unsound_data_set(data_set: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(data_set, copy)
+    (copy / "shards/0000001.tar").unlink()
+    result = condset("verify", str(copy))
+    assert result.returncode == 1
+    assert "0000001.tar" in result.stdout
+    assert "is unsound: " in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "{tmp}", "--set", "image.quality=500"], "image.quality: Input should be less than or equal to 100"),
+        (["--out", "{tmp}", "--set", "source.kind='none'"], "does not match any of the expected tags"),
+        (["--out", "{tmp}", "--device", "cuda", "--executor", "inline"], "device must be one that this machine has"),
+        (["--out", "{tmp}", "--executor", "inline", "--ray-address", "x"], "--ray-address must go with --executor ray"),
+        (["--out", "{tmp}", "--onto", "{tmp}"], "prepare must have either --out DIR for a new data set or --onto DATASET"),
+        ([], "prepare must have either --out DIR"),
+        (["--onto", "{tmp}"], "dataset.json must be a data set's manifest, got none"),
+    ],
+)
+def test_what_the_user_must_change_is_one_line_and_exit_2(
+    config: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = condset("prepare", str(config), *(each.format(tmp=tmp_path / "out") for each in arguments))
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("condset: ")
+    assert message in result.stderr
+
+
+def test_quickstart_makes_a_data_set_without_network_gpu_or_weights(tmp_path: Path) -> None:
+    result = condset("quickstart", "--out", str(tmp_path), "--executor", "inline")
+    assert result.returncode == 0, result.stderr
+    assert condset("verify", str(tmp_path / "data"), "--deep").returncode == 0
