@@ -25,9 +25,10 @@ def test_the_183_colours_are_the_recipes_and_unique() -> None:
     assert colors[0] == (0, 0, 0)
 
 
-def test_the_reference_picture_decodes_to_grass_motorcycle_and_tree(shared: Path) -> None:
+def test_the_reference_picture_decodes_to_a_motorcycle_on_grass_before_a_tree(shared: Path) -> None:
     picture_hwc = np.asarray(Image.open(shared / "golden/t2i_adapter/segmentation/motor.png").convert("RGB"))
+    ids = {tuple(palette()[3 * category : 3 * category + 3]): category for category in range(183)}
     colors, counts = np.unique(picture_hwc.reshape(-1, 3), axis=0, return_counts=True)
-    ours = {tuple(palette()[3 * n : 3 * n + 3]): n for n in range(183)}
-    found = {ours[tuple(map(int, color))] for color, count in zip(colors, counts, strict=True) if count > 1000}
-    assert found == {4, 124, 169}
+    areas = {ids[tuple(color)]: count for color, count in zip(colors.tolist(), counts, strict=True) if count > 1000}
+    assert areas.keys() == {4, 97, 124, 128, 169}  # motorcycle, dirt, grass, house, tree
+    assert sum(areas.values()) > 0.98 * counts.sum()  # the rest are blends of a bilinear resize
