@@ -1,0 +1,180 @@
+"""A Hugging Face hub on localhost: as much of its API as an upload by huggingface_hub 1 and 2 uses.
+
+Every file is a "regular" one, sent within the commit; or, with `large_files`, tars go through git LFS.
+"""
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+TOKEN = "hf_of_the_test"
+
+
+@dataclass
+class Hub:
+    """What the hub holds, and how it behaves."""
+
+    url: str = ""
+    repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """Name to path to content."""
+    private: set[str] = field(default_factory=set)
+    commits: list[list[str]] = field(default_factory=list)
+    """What each commit did: "+ path" or "- path"."""
+    forbidden_paths: set[str] = field(default_factory=set)
+    """Commits with one of these are refused."""
+    large_files: bool = False
+    large: dict[str, bytes] = field(default_factory=dict)
+    """sha256 to content that came through LFS."""
+    transfers: int = 0
+
+
+@contextmanager
+def fake_hub() -> Iterator[Hub]:
+    """Serve an empty hub while the block runs."""
+    hub = Hub()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (_Handler,), {"hub": hub}))
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if not self._is_authorised():
+            return
+        repository, _, tree = path.removeprefix("/api/datasets/").removesuffix("/revision/main").partition("/tree/")
+        if repository not in self.hub.repositories:
+            self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        elif tree:
+            files = self.hub.repositories[repository]
+            self._answer(200, [_entry(name, content) for name, content in files.items()])
+        else:
+            private = repository in self.hub.private
+            self._answer(200, {"id": repository, "private": private, "sha": "0" * 40, "siblings": [], "tags": []})
+
+    def do_PUT(self) -> None:
+        content = self._body()
+        self.hub.large[hashlib.sha256(content).hexdigest()] = content
+        self.hub.transfers += 1
+        self._answer(200, {})
+
+    def do_POST(self) -> None:
+        path = urlsplit(self.path).path
+        body = self._body()
+        if not self._is_authorised():
+            return
+        if path == "/api/repos/create":
+            self._create(json.loads(body))
+        elif path == "/api/validate-yaml":
+            self._answer(200, {"errors": [], "warnings": []})
+        elif path.endswith("/preupload/main"):
+            self._preupload(path.split("/preupload/")[0].removeprefix("/api/datasets/"), json.loads(body))
+        elif path.endswith("/info/lfs/objects/batch"):
+            self._batch(json.loads(body))
+        elif path.endswith("/commit/main"):
+            self._commit(path.split("/commit/")[0].removeprefix("/api/datasets/"), body)
+        else:
+            self._answer(404, {"error": f"no such place: {path}"})
+
+    def _create(self, wanted: dict[str, str | None]) -> None:
+        name = f"{wanted['organization']}/{wanted['name']}"
+        if wanted["organization"] != "me":
+            self._answer(403, {"error": f'You don\'t have the rights to create a dataset under "{name}"'})
+            return
+        status = 409 if name in self.hub.repositories else 200
+        if status == 200:
+            self.hub.repositories[name] = {".gitattributes": b""}
+            if wanted.get("visibility") == "private":
+                self.hub.private.add(name)
+        self._answer(status, {"url": f"{self.hub.url}/datasets/{name}", "error": "You already created this repo"})
+
+    def _preupload(self, repository: str, wanted: dict[str, list[dict[str, str]]]) -> None:
+        there = self.hub.repositories[repository]
+        files = []
+        for each in wanted["files"]:
+            large = self.hub.large_files and each["path"].endswith(".tar")
+            content = there.get(each["path"])
+            digest = None if content is None else _sha256(content) if large else _git_oid(content)
+            mode = "lfs" if large else "regular"
+            files.append({"path": each["path"], "uploadMode": mode, "shouldIgnore": False, "oid": digest})
+        self._answer(200, {"files": files})
+
+    def _batch(self, wanted: dict[str, list[dict[str, object]]]) -> None:
+        objects = []
+        for each in wanted["objects"]:
+            actions = {"upload": {"href": f"{self.hub.url}/large/{each['oid']}"}}
+            objects.append(each | ({} if each["oid"] in self.hub.large else {"actions": actions}))
+        self._answer(200, {"transfer": "basic", "objects": objects})
+
+    def _commit(self, repository: str, body: bytes) -> None:
+        operations = [json.loads(line) for line in body.splitlines()]
+        changes: dict[str, bytes | None] = {}
+        for operation in operations:
+            value = operation["value"]
+            if operation["key"] == "file":
+                changes[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                changes[value["path"]] = self.hub.large[value["oid"]]
+            elif operation["key"] == "deletedFile":
+                changes[value["path"]] = None
+        if self.hub.forbidden_paths & changes.keys():
+            self._answer(403, {"error": "Forbidden: pass a token with write access"})
+            return
+        files = self.hub.repositories[repository]
+        for path, content in changes.items():
+            if content is None:
+                del files[path]
+            else:
+                files[path] = content
+        self.hub.commits.append([f"{'-' if content is None else '+'} {path}" for path, content in changes.items()])
+        oid = f"{len(self.hub.commits):040x}"
+        self._answer(200, {"commitUrl": f"{self.hub.url}/datasets/{repository}/commit/{oid}", "commitOid": oid})
+
+    def _is_authorised(self) -> bool:
+        if self.headers.get("Authorization") == f"Bearer {TOKEN}":
+            return True
+        self._answer(401, {"error": "Invalid username or password."})
+        return False
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _answer(self, status: int, content: object, headers: dict[str, str] | None = None) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _entry(path: str, content: bytes) -> dict[str, object]:
+    return {"type": "file", "path": path, "size": len(content), "oid": _git_oid(content)}
+
+
+def _git_oid(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
