@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import doctor, weights_cli
+from pipeline import bench_cli, doctor, inspect_cli, push_cli, weights_cli
 
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
@@ -38,8 +38,8 @@ class DeviceName(StrEnum):
 Config = Annotated[
     Path, typer.Argument(help="A TOML file such as configs/prepare/sketch_coco.toml.", show_default=False)
 ]
-Out = Annotated[Path | None, typer.Option(help="The data set's directory; run again to go on where it stopped.")]
-Dataset = Annotated[Path, typer.Argument(help="A data set's directory.", show_default=False)]
+Out = Annotated[str | None, typer.Option(help="The data set's directory; run again to go on where it stopped.")]
+Dataset = Annotated[str, typer.Argument(help="A data set's directory.", show_default=False)]
 WeightsDir = Annotated[
     Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
 ]
@@ -53,7 +53,7 @@ def prepare(
     config: Config,
     out: Out = None,
     onto: Annotated[
-        Path | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")
+        str | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")
     ] = None,
     executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
         ExecutorName.RAY
@@ -90,23 +90,23 @@ def prepare(
         raise ConfigError("prepare must have either --out DIR for a new data set or --onto DATASET for a layer")
 
 
-def run_prepare(config: "PrepareConfig", out: Path, executor: "Executor", weights_dir: Path | None) -> None:
+def run_prepare(config: "PrepareConfig", out: str, executor: "Executor", weights_dir: Path | None) -> None:
     """Run the main job and say what it did."""
     from pipeline.run import prepare as run
     from pipeline.storage import Directory
 
     with _stopping_cleanly():
-        summary = run(config, Directory(str(out)), executor, _weights(weights_dir), _say)
-    _report(str(out), summary)
+        summary = run(config, Directory(out), executor, _weights(weights_dir), _say)
+    _report(out, summary)
 
 
-def run_layer(config: "PrepareConfig", onto: Path, executor: "Executor", weights_dir: Path | None) -> None:
+def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_dir: Path | None) -> None:
     """Add conditions to a data set and say what was done."""
     from pipeline.layer import prepare_layer
     from pipeline.storage import Directory
 
     with _stopping_cleanly():
-        directory, summary = prepare_layer(config, Directory(str(onto)), executor, _weights(weights_dir), _say)
+        directory, summary = prepare_layer(config, Directory(onto), executor, _weights(weights_dir), _say)
     _report(str(directory), summary)
 
 
@@ -148,7 +148,7 @@ def verify(
     from pipeline.storage import Directory
     from pipeline.verify import verify as check
 
-    report = check(Directory(str(dataset)), deep, _weights(weights_dir), device.value if device else "auto")
+    report = check(Directory(dataset), deep, _weights(weights_dir), device.value if device else "auto")
     for problem in report.problems:
         print(problem)
     depth = " and every condition" if deep else ""
@@ -168,7 +168,7 @@ def quickstart(
     from pipeline.config import PrepareConfig, load_config
 
     config = Path(__file__).parent.parent / "configs" / "quickstart" / "data.toml"
-    run_prepare(load_config(config, [], PrepareConfig), out / "data", _executor(executor, None), None)
+    run_prepare(load_config(config, [], PrepareConfig), str(out / "data"), _executor(executor, None), None)
 
 
 def _executor(name: ExecutorName, ray_address: str | None) -> "Executor":
@@ -197,7 +197,8 @@ def _check_ray() -> "Finding":
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    for command in (prepare, verify, quickstart):
+    for command in (prepare, verify, inspect_cli.inspect, push_cli.push, quickstart):
         app.command()(command)
     app.add_typer(weights_cli.app, name="weights")
+    app.add_typer(bench_cli.app, name="bench")
     app.command("doctor")(doctor.command(_check_ray))

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from stages.crop import ImageConfig
 from stages.errors import ConfigError
+from stages.http_config import FetchConfig
 from stages.registry import AnyAnnotator, AnySource
 from stages.settings import Settings
 
@@ -49,6 +50,7 @@ class PrepareConfig(Settings):
     seed: int = 0
     """Every random choice is drawn from (seed, purpose, key)."""
     source: AnySource
+    fetch: FetchConfig = FetchConfig()
     image: ImageConfig = ImageConfig()
     annotators: tuple[AnyAnnotator, ...] = Field(min_length=1)
     execution: ExecutionConfig = ExecutionConfig()

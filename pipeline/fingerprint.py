@@ -11,7 +11,7 @@ from stages.settings import plain
 
 FORMAT_VERSION = 1
 
-NOT_INPUTS = frozenset({"root", "weights", "detector_weights"})
+NOT_INPUTS = frozenset({"root", "path", "weights", "detector_weights"})
 """Settings that name a place: what lies there counts, by the index's hash and the weights' hashes."""
 
 Inputs: TypeAlias = dict[str, str | int | float | bool | None]

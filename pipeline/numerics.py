@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from stages.annotators.protocol import AnnotatorConfig
 
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "torch", "torchvision", "timm", "controlnet-aux", "mmpose")
+LIBRARIES = ("condset", "numpy", "opencv-python-headless", "pillow", "torch", "torchvision", "timm", "controlnet-aux", "mmpose")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,17 @@ set or added to it later.
 """
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.config import PrepareConfig
 from pipeline.index import read_rows
 from pipeline.plan import ShardPlan
-from pipeline.shards import RECORD_SUFFIX, ShardRecord, read_sample
+from pipeline.shards import RECORD_SUFFIX, Replacement, SampleEntry, ShardRecord, read_sample
 from pipeline.storage import Directory
 from stages.errors import TooManyRejected
-from stages.load import Loading, load_labels, load_sample
+from stages.load import Loading, load_labels, load_samples
 from stages.members import encode_conditions, encode_sample, read_crop
 from stages.records import (
     OUTAGE_REASONS,
@@ -35,16 +36,19 @@ class LoadedShard:
     """A shard between its two operators: encoded images and rejections, one for each of its rows."""
 
     plan: ShardPlan
-    outcomes: tuple[StoredSample | Rejection, ...]
+    outcomes: tuple[StoredSample | SampleEntry | Rejection, ...]
+    """A `SampleEntry` is a sample that is committed already and is kept."""
     base_sha256: str = ""
     """Of the record that a layer's shard belongs to."""
+    replacement: Replacement | None = None
+    """Set if the shard is committed already and is made again with more samples."""
 
 
 class Origin(Protocol):
     """Picklable; holds no connection and no pixels."""
 
-    def load(self, plan: ShardPlan) -> LoadedShard:
-        """Load the stored samples of a plan. Runs on CPU workers."""
+    def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
+        """Load the stored samples of a plan. Runs on CPU workers; once `stop` is set, nobody wants the result."""
         ...
 
     def encode(self, sample: AnnotatedSample) -> EncodedSample:
@@ -54,7 +58,7 @@ class Origin(Protocol):
 
 def loading_of(config: PrepareConfig) -> Loading:
     """What loading takes from a configuration."""
-    return Loading(config.source.base_uri, config.source.label_offset, config.image, config.seed)
+    return Loading(config.source.base_uri, config.source.label_offset, config.image, config.seed, config.fetch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,14 @@ class FromIndex:
     directory: Directory
     config: PrepareConfig
 
-    def load(self, plan: ShardPlan) -> LoadedShard:
+    def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
         """Fetch, decode and crop the rows of a plan.
 
         Raises TooManyRejected, before anything of the shard is committed, if what an outage gives took more than
         `max_rejected_fraction` of the rows.
         """
         rows = read_rows(self.directory, plan.start, plan.stop)
-        loading = loading_of(self.config)
-        outcomes = tuple(load_sample(row, loading) for row in rows)
+        outcomes = tuple(load_samples(rows, loading_of(self.config), stop))
         lost = [each for each in outcomes if isinstance(each, Rejection) and each.reason in OUTAGE_REASONS]
         if len(lost) > self.config.max_rejected_fraction * plan.rows:
             raise TooManyRejected(
@@ -95,7 +98,7 @@ class FromDataset:
     config: PrepareConfig
     """The base's configuration, with the annotators of the layer."""
 
-    def load(self, plan: ShardPlan) -> LoadedShard:
+    def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
         """Read the samples of one shard back, with the annotations that the index has for them."""
         shards = self.base / "shards"
         content = shards.read(plan.name + RECORD_SUFFIX)

@@ -4,6 +4,8 @@
 
 A shard exists if its record does. The tar is plain ustar with zero times and owners, so equal samples give equal bytes.
 The record's offsets give random access into the tar: [offset, offset + bytes) is itself a readable run of tar members.
+
+    a retry:  0000000.r1.tar (kept and new samples) ──then──> 0000000.json names it ──then──> 0000000.tar is removed
 """
 
 import hashlib
@@ -11,9 +13,9 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import BinaryIO
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import BinaryIO, TypeAlias, TypeVar
 
 from pipeline.numerics import Numerics
 from pipeline.plan import ShardPlan
@@ -77,6 +79,20 @@ class ShardRecord:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What a committed shard is made again from, with more samples."""
+
+    former: ShardRecord
+    """The record that is there; its tar holds the samples that are kept."""
+    tar: str
+    """The file name of the tar that takes its tar's place."""
+
+
+Outcome: TypeAlias = EncodedSample | SampleEntry | Rejection
+"""What became of a row; a `SampleEntry` is a sample that is kept as it lies in the former tar."""
+
+
 def read_record(shards: Directory, name: str) -> ShardRecord:
     """Read the record of shard `name` ("0000000"); FileNotFoundError if it is not committed."""
     return ShardRecord.from_json(shards.read(name + RECORD_SUFFIX), f"{shards / name}{RECORD_SUFFIX}")
@@ -91,29 +107,57 @@ def commit_shard(
     base_sha256: str = "",
 ) -> ShardRecord:
     """Write the tar, then the record; either step may run twice and gives the same bytes."""
-    samples = [outcome for outcome in outcomes if isinstance(outcome, EncodedSample)]
-    rejected = tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection))
-    tar, sha256, size, entries = "", "", 0, []
-    if samples:
-        tar = f"{plan.name}.tar"
-        with shards.create(tar) as file:
-            hashing = _HashingFile(file)
-            entries = _write_tar(hashing, samples)
-            sha256, size = hashing.hash.hexdigest(), hashing.position
     record = ShardRecord(
         name=plan.name,
         plan=plan.digest(fingerprint),
         start=plan.start,
         stop=plan.stop,
-        tar=tar,
-        tar_sha256=sha256,
-        tar_bytes=size,
+        tar="",
+        tar_sha256="",
+        tar_bytes=0,
         numerics=numerics,
-        samples=tuple(entries),
-        rejected=rejected,
+        samples=(),
+        rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)),
         base_sha256=base_sha256,
     )
+    samples = [outcome for outcome in outcomes if isinstance(outcome, EncodedSample)]
+    if samples:
+        record = _with_tar(record, shards, f"{plan.name}.tar", samples, _run)
     shards.write(plan.name + RECORD_SUFFIX, record.to_json())
+    return record
+
+
+def recommit_shard(
+    shards: Directory, replacement: Replacement, numerics: Numerics, outcomes: Sequence[Outcome]
+) -> ShardRecord:
+    """Write the new tar, then the record that names it, then remove the former tar.
+
+    A kill at any instant leaves the one record with its tar or the other with its own; `replaced_tars` finds what lies
+    about besides. Nothing happens if an attempt that was given up for lost has got this far already. Without a new
+    sample the former tar stays. The record keeps the numerics of the samples that it keeps. Raises ShardCorrupt, naming
+    the sample, if one to be kept is damaged.
+    """
+    former = replacement.former
+    there = read_record(shards, former.name)
+    if there.tar == replacement.tar:
+        return there
+    record = replace(former, rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)))
+    samples = [outcome for outcome in outcomes if not isinstance(outcome, Rejection)]
+    if any(isinstance(sample, EncodedSample) for sample in samples):
+
+        def run(sample: EncodedSample | SampleEntry) -> bytes:
+            if isinstance(sample, EncodedSample):
+                return _run(sample)
+            kept = _read_run(shards, former, sample)
+            parse_sample(kept, sample, _place(shards, former, sample))  # what is damaged is not committed anew
+            return kept
+
+        record = _with_tar(record, shards, replacement.tar, samples, run)
+    if not former.samples:
+        record = replace(record, numerics=numerics)
+    shards.write(record.name + RECORD_SUFFIX, record.to_json())
+    if former.tar not in ("", record.tar):
+        shards.remove(former.tar)
     return record
 
 
@@ -122,12 +166,7 @@ def read_sample(shards: Directory, record: ShardRecord, entry: SampleEntry) -> d
 
     Raises ShardCorrupt, naming shard and key, if the record's offsets do not lead to that sample.
     """
-    where = f"{shards / record.tar} sample {entry.key}"
-    try:
-        content = shards.read_range(record.tar, entry.offset, entry.bytes)
-    except FileNotFoundError:
-        raise ShardCorrupt(f"{where} must be in the tar, got no tar; delete the record and prepare again") from None
-    return parse_sample(content, entry, where)
+    return parse_sample(_read_run(shards, record, entry), entry, _place(shards, record, entry))
 
 
 def parse_sample(content: bytes, entry: SampleEntry, where: str) -> dict[str, bytes]:
@@ -149,16 +188,41 @@ def parse_sample(content: bytes, entry: SampleEntry, where: str) -> dict[str, by
     return members
 
 
-def _write_tar(file: "_HashingFile", samples: Sequence[EncodedSample]) -> list[SampleEntry]:
+def _read_run(shards: Directory, record: ShardRecord, entry: SampleEntry) -> bytes:
+    try:
+        return shards.read_range(record.tar, entry.offset, entry.bytes)
+    except FileNotFoundError:
+        where = _place(shards, record, entry)
+        raise ShardCorrupt(f"{where} must be in the tar, got no tar; delete the record and prepare again") from None
+
+
+def _place(shards: Directory, record: ShardRecord, entry: SampleEntry) -> str:
+    return f"{shards / record.tar} sample {entry.key}"
+
+
+Sample = TypeVar("Sample", bound=EncodedSample | SampleEntry)
+
+
+def _with_tar(
+    record: ShardRecord, shards: Directory, tar: str, samples: Sequence[Sample], run_of: Callable[[Sample], bytes]
+) -> ShardRecord:
+    """Write a tar of the runs of samples, one in memory at a time, and return the record with it."""
     entries = []
-    for sample in samples:
-        run = b"".join(_member(f"{sample.key}.{extension}", content) for extension, content in sample.members)
-        crc32 = zlib.crc32(run)
-        entries.append(SampleEntry(sample.key, file.position, len(run), sample.width, sample.height, crc32))
-        file.write(run)
-    file.write(bytes(2 * tarfile.BLOCKSIZE))
-    file.write(bytes(-file.position % tarfile.RECORDSIZE))
-    return entries
+    with shards.create(tar) as file:
+        hashing = _HashingFile(file)
+        for sample in samples:
+            run = run_of(sample)
+            entry = SampleEntry(sample.key, hashing.position, len(run), sample.width, sample.height, zlib.crc32(run))
+            entries.append(entry)
+            hashing.write(run)
+        hashing.write(bytes(2 * tarfile.BLOCKSIZE))
+        hashing.write(bytes(-hashing.position % tarfile.RECORDSIZE))
+    sha256 = hashing.hash.hexdigest()
+    return replace(record, tar=tar, tar_sha256=sha256, tar_bytes=hashing.position, samples=tuple(entries))
+
+
+def _run(sample: EncodedSample) -> bytes:
+    return b"".join(_member(f"{sample.key}.{extension}", content) for extension, content in sample.members)
 
 
 def _member(name: str, content: bytes) -> bytes:

@@ -1,37 +1,39 @@
-"""`condset verify`: is this data set what it says it is?
+"""`condset verify`: is this data set, with its layers, what it says it is?
 
-    dataset.json, index.parquet ──> plans ──> each record and tar ──> each sample's members ──(--deep)──> its conditions
-    records ──> shards.jsonl, rejected.jsonl, README.md as they should be
+    dataset.json, index.parquet ──> plans ──> each shard: record, tar, samples ──(--deep)──> conditions, computed again
+    records ──> shards.jsonl, rejected.jsonl, totals, README.md as they should be
 
-Nothing is repaired and nothing raises for a defect: each one is a `Problem` that names the shard and the key.
+Nothing is repaired and no defect raises: each one is a `Problem` that names the layer, the shard and the key. One
+defect is one problem as far as that can be told: what follows from shards is compared only where they are sound, and
+what is wrong with a run of shards as a whole is said once.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
-from pipeline.card import CARD_FILE, render_card
-from pipeline.config import PrepareConfig, check_config
-from pipeline.fingerprint import fingerprint
-from pipeline.index import INDEX_FILE, IndexFile, open_index
-from pipeline.ledger import committed_names
-from pipeline.manifest import (
-    MANIFEST_FILE,
-    REJECTED_FILE,
-    SHARDS_FILE,
-    Manifest,
-    read_manifest,
-    rejected_lines,
-    shard_line,
-)
-from pipeline.plan import plan_shards
-from pipeline.shards import RECORD_SUFFIX, ShardRecord, read_record
+from pipeline.card import CARD_FILE
+from pipeline.index import INDEX_FILE
+from pipeline.layer import LAYERS
+from pipeline.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE
+from pipeline.plan import ShardPlan, plan_shards
 from pipeline.storage import Directory
 from pipeline.verify_deep import DeepCheck
-from pipeline.verify_shard import Problem, check_shard
-from stages.errors import ShardCorrupt
+from pipeline.verify_derived import DerivedCheck
+from pipeline.verify_manifest import Description, check_description, check_index, read_description
+from pipeline.verify_names import SHARDS, check_names
+from pipeline.verify_problem import Problem, folded
+from pipeline.verify_sample import SampleCheck
+from pipeline.verify_shard import ShardCheck, ShardFinding
+from stages.errors import ManifestError
 from stages.weights import WeightsStore
 
-KNOWN_FILES = frozenset({MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE, CARD_FILE, INDEX_FILE})
+LAYER_FILES = (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE)
+DATASET_FILES = (*LAYER_FILES, CARD_FILE, INDEX_FILE)
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,23 @@ class Report:
     """What `verify` found."""
 
     shards: int
+    """Shards with a record of this data set, without those of its layers."""
     samples: int
+    """In those shards, by their records."""
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What came of checking the shards of a data set or of a layer."""
+
+    problems: tuple[Problem, ...]
+    shards: int
+    samples: int
+    sound: tuple[ShardPlan, ...]
+    """The plans of the shards that have samples and no problem: a layer can be checked against these."""
+    unsound: tuple[ShardPlan, ...]
+    """The plans of the shards with a problem."""
 
 
 def verify(
@@ -48,97 +65,124 @@ def verify(
     deep: bool,
     weights: WeightsStore,
     device: str,
-    progress: Callable[[int], None] = lambda samples: None,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> Report:
-    """Check every file, hash, count and member of a data set; with `deep`, compute every condition again.
+    """Check every file, hash, count and member of a data set and its layers; with `deep`, compute each condition again.
 
-    Raises ManifestError if dataset.json or the index cannot be read at all, and WeightsError if `deep` needs weights
-    that are not there. Whatever else is wrong is in the report.
+    `progress` is told of rows as they are checked, from several threads; `rows_to_check` is about their sum. Raises
+    ManifestError if dataset.json or the index cannot be used at all, WeightsError if `deep` needs weights that are not
+    there or are not those that the data set was made with. Whatever else is wrong is in the report.
     """
-    manifest = read_manifest(directory)
-    index = open_index(directory)
-    config = check_config(dict(manifest.config), f"{directory / MANIFEST_FILE} config", PrepareConfig)
-    recompute = DeepCheck(config, manifest.numerics, weights, device) if deep else None
-    shards = directory / "shards"
-    problems = list(_check_manifest(manifest, index))
-    plans = plan_shards(index.rows, config.samples_per_shard)
-    problems += _check_names(directory, shards, {plan.name for plan in plans})
-    sound: list[ShardRecord] = []
-    seen: dict[str, str] = {}
-    for plan in plans:
-        try:
-            record = read_record(shards, plan.name)
-        except FileNotFoundError:
-            problems.append(Problem(plan.name, "", f"record {plan.name}{RECORD_SUFFIX} is missing; prepare again"))
-            continue
-        except ShardCorrupt as error:
-            problems.append(Problem(plan.name, "", str(error)))
-            continue
-        sound.append(record)
-        for entry in record.samples:
-            if entry.key in seen:
-                problems.append(Problem(plan.name, entry.key, f"the key is in shard {seen[entry.key]} already"))
-            seen[entry.key] = plan.name
-        problems += check_shard(directory, plan, record, manifest, recompute)
-        progress(plan.rows)
-    problems += _check_derived(directory, manifest, sound)
-    return Report(len(sound), sum(len(record.samples) for record in sound), tuple(problems))
+    about = read_description(directory)
+    index_rows, index_problems = check_index(directory, about.manifest)
+    of_whole = [*check_description(about, base=None), *index_problems]
+    plans = plan_shards(index_rows or about.manifest.totals.rows, about.config.samples_per_shard)
+    problems = [*of_whole, *check_names(directory, DATASET_FILES, plans, about.manifest.complete)]
+    check = ShardCheck(
+        shards=directory / SHARDS,
+        config=about.config,
+        fingerprints=about.fingerprints,
+        index=directory if index_rows else None,
+        base=None,
+        sample=SampleCheck(about.config, about.labels, is_layer=False),
+        deep=DeepCheck(about.config, about.manifest, weights, device) if deep else None,
+        progress=progress,
+    )
+    walk = _walk(directory, about, check, plans, is_known=not of_whole)
+    problems += walk.problems
+    for name in _layer_names(directory):
+        found = _verify_layer(directory / LAYERS / name, about, check, walk, weights, device)
+        problems += (replace(problem, layer=name) for problem in found)
+    return Report(walk.shards, walk.samples, tuple(problems))
 
 
-def _check_manifest(manifest: Manifest, index: IndexFile) -> Iterator[Problem]:
-    if not manifest.complete:
-        yield Problem("", "", "dataset.json says that the data set is not complete; prepare again")
-    if fingerprint(manifest.inputs) != manifest.fingerprint:
-        yield Problem("", "", "dataset.json's fingerprint is not that of its inputs")
-    if manifest.inputs.get("index.sha256") != index.sha256:
-        yield Problem(
-            "", "", f"index.parquet must have sha256 {manifest.inputs.get('index.sha256')}, got {index.sha256}"
-        )
-    if manifest.totals.rows != index.rows:
-        yield Problem("", "", f"dataset.json must count the index's {index.rows} rows, got {manifest.totals.rows}")
+def rows_to_check(directory: Directory) -> int:
+    """How many rows `verify` tells `progress` of, if all is well. Raises ManifestError if dataset.json is unusable."""
+    rows = read_description(directory).manifest.totals.rows
+    for name in _layer_names(directory):
+        with contextlib.suppress(ManifestError):  # which `verify` reports
+            rows += read_description(directory / LAYERS / name).manifest.totals.rows
+    return rows
 
 
-def _check_names(directory: Directory, shards: Directory, planned: set[str]) -> Iterator[Problem]:
-    """Find files that belong to nothing: what a reader's glob would take for data."""
-    for name in sorted(shards.names()):
-        stem, _, suffix = name.partition(".")
-        if suffix == "json" and stem not in planned:
-            yield Problem(stem, "", f"{name} is no record of this data set's plans; remove it")
-        elif suffix == "tar" and name not in _tars_of_records(shards, stem):
-            yield Problem(stem, "", f"{name} is a tar without a record; prepare again, or remove it")
-        elif suffix not in ("json", "tar"):
-            yield Problem(stem, "", f"{name} is no file of a shard; remove it")
-    for name in sorted(set(directory.names()) - KNOWN_FILES - {"shards", "layers"}):
-        yield Problem("", "", f"{name} is no file of a data set; remove it")
+def _layer_names(directory: Directory) -> list[str]:
+    return sorted(name for name in (directory / LAYERS).names() if not name.startswith("."))
 
 
-def _tars_of_records(shards: Directory, stem: str) -> set[str]:
-    if stem not in committed_names(shards):
-        return set()
+def _verify_layer(
+    layer: Directory,
+    base: Description,
+    base_check: ShardCheck,
+    base_walk: _Walk,
+    weights: WeightsStore,
+    device: str,
+) -> list[Problem]:
+    """Check a layer, and its shards where those below are sound."""
     try:
-        return {read_record(shards, stem).tar}
-    except ShardCorrupt:
-        return {f"{stem}.tar"}  # the record's own problem is reported with its shard
+        about = read_description(layer)
+    except ManifestError as error:
+        return [Problem("", "", str(error))]
+    of_whole = list(check_description(about, base))
+    plans = (*base_walk.sound, *base_walk.unsound)
+    of_names = check_names(layer, LAYER_FILES, plans, about.manifest.complete)
+    check = replace(
+        base_check,
+        shards=layer / SHARDS,
+        config=about.config,
+        fingerprints=about.fingerprints,
+        base=base_check.shards,
+        sample=SampleCheck(about.config, about.labels, is_layer=True),
+        deep=DeepCheck(about.config, about.manifest, weights, device) if base_check.deep else None,
+    )
+    walk = _walk(layer, about, check, base_walk.sound, is_known=not (of_whole or base_walk.unsound))
+    return [*of_whole, *of_names, *walk.problems]
 
 
-def _check_derived(directory: Directory, manifest: Manifest, records: list[ShardRecord]) -> Iterator[Problem]:
-    """Compare the files that are derived from the records with what they should be."""
-    expected = {
-        SHARDS_FILE: b"".join(shard_line(record) for record in records),
-        REJECTED_FILE: b"".join(line for record in records for line in rejected_lines(record)),
-        CARD_FILE: render_card(directory, manifest).encode(),
-    }
-    for name, content in expected.items():
-        if not directory.exists(name):
-            yield Problem("", "", f"{name} is missing; prepare again")
-        elif directory.read(name) != content:
-            yield Problem("", "", f"{name} is stale: it does not follow from the records; prepare again")
-    samples = sum(len(record.samples) for record in records)
-    rejected = sum(len(record.rejected) for record in records)
-    if (manifest.totals.samples, manifest.totals.rejected) != (samples, rejected):
-        yield Problem(
-            "",
-            "",
-            f"dataset.json must count the records' {samples} samples and {rejected} rejected, "
-            f"got {manifest.totals.samples} and {manifest.totals.rejected}; prepare again",
-        )
+def _walk(
+    directory: Directory, about: Description, check: ShardCheck, plans: Sequence[ShardPlan], is_known: bool
+) -> _Walk:
+    """Check shards and, if they are sound and it is known that these are all, what follows from them."""
+    problems: list[Problem] = []
+    sound: list[ShardPlan] = []
+    unsound: list[ShardPlan] = []
+    shards = samples = 0
+    threads = 0 if check.deep else min(MOST_THREADS, os.cpu_count() or 1)
+    with contextlib.ExitStack() as stack:
+        derived = DerivedCheck(directory, stack)
+        for plan, finding in zip(plans, _in_order(check, plans, threads), strict=True):
+            problems += finding.problems
+            if finding.record:
+                shards += 1
+                samples += len(finding.record.samples)
+                derived.follow(finding.record)
+            if finding.problems:
+                unsound.append(plan)
+            elif finding.record and finding.record.samples:
+                sound.append(plan)
+        problems = folded(problems)
+        if is_known and not unsound:
+            problems += derived.problems(about.manifest)
+    if check.deep:
+        problems += (Problem("", "", what) for what in check.deep.not_compared())
+    return _Walk(tuple(problems), shards, samples, tuple(sound), tuple(unsound))
+
+
+def _in_order(check: ShardCheck, plans: Sequence[ShardPlan], threads: int) -> Iterator[ShardFinding]:
+    """Check shards beside each other, with findings in the order of the plans; with 0 threads, in this one.
+
+    Hashing and decoding run without the interpreter's lock. Only a few shards are ahead of the one waited for.
+    """
+    if threads == 0:
+        yield from map(check, plans)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
+    try:
+        waiting: deque[Future[ShardFinding]] = deque()
+        for plan in plans:
+            waiting.append(pool.submit(check, plan))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,100 +1,183 @@
 """`verify --deep`: compute every condition again from the stored images, and compare.
 
-A condition is a function of the stored image's bytes and of the annotation carried through the same crop, so anyone
-with the shard can check it. Plain code must agree exactly; a network within 1 level on 99.9 % of the pixels, since its
-sums depend on threads and hardware.
+    stored image, crop, row of the index ──annotators in the recorded dtypes──> members ──compare──> stored members
+
+A condition is a function of the stored image's bytes and of the annotation carried through the same crop, so whoever
+has the shard can check it. Plain code must agree exactly. A network's sums depend on threads and hardware: it must
+agree within 1 level on 99.9 % of the pixels, and its keypoints within half a pixel.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from pipeline.config import PrepareConfig
+from pipeline.manifest import Manifest
 from pipeline.numerics import Numerics
+from pipeline.origin import loading_of
+from pipeline.shards import ShardRecord
 from stages.annotators.protocol import Annotator, AnnotatorConfig
+from stages.annotators.skeleton import SCORE_THRESHOLD
 from stages.encode import encode_member
-from stages.load import Loading, load_labels
+from stages.errors import ConfigError, WeightsError
+from stages.load import load_labels
 from stages.members import load_pixels, read_crop
 from stages.precision import resolve_device
-from stages.records import IndexRow, Rejection, StoredSample
+from stages.records import IndexRow, Reason, Rejection, StoredSample
 from stages.settings import changed
 from stages.weights import WeightsStore
 
+Numbers: TypeAlias = npt.NDArray[np.float64]
+
 LEVELS = 1
 DIFFERING_FRACTION = 0.001
-KEYPOINT_TOLERANCE = 0.5
-"""Pixels, and far above what a score may move."""
+"""Of a network's pixels: so many may be more than `LEVELS` away."""
+KEYPOINT_PIXELS = 0.5
+KEYPOINT_SCORE = 0.05
+NPY = b"\x93NUMPY"
 
 
 class DeepCheck:
-    """Holds the data set's annotators, as they were when it was made."""
+    """Holds the data set's annotators as they were when it was made; used from one thread."""
 
-    def __init__(self, config: PrepareConfig, numerics: Numerics, weights: WeightsStore, device: str) -> None:
-        """Load the networks in the recorded dtypes; WeightsError if weights are missing."""
-        import torch
+    def __init__(self, config: PrepareConfig, manifest: Manifest, weights: WeightsStore, device: str) -> None:
+        """Load the networks in the recorded dtypes.
 
+        Raises WeightsError if weights are missing or are not those that the data set was made with, and ConfigError if
+        a recorded dtype is none of the device's.
+        """
+        _check_weights(config, manifest, weights)
+        self._weights = weights
         self._device = resolve_device(device)
         self._image_format = config.image.format
-        self._loading = Loading(config.source.base_uri, config.source.label_offset, config.image, config.seed)
-        torch.set_num_threads(numerics.threads_per_worker)
-        self._annotators: list[tuple[AnnotatorConfig, Annotator]] = [
-            (each, each.build(self._device, weights))
-            for each in (_in_dtype(annotator, numerics) for annotator in config.annotators)
-        ]
+        self._loading = loading_of(config)
+        self._built: dict[tuple[str, str], Annotator] = {}
+        self._not_compared: list[str] = []
+        self._without_labels: list[str] = []
+        self._configs = list(self._of_this_version(config, manifest))
+        for annotator in self._configs:
+            self._annotator(annotator, manifest.numerics)
 
-    def __call__(self, row: IndexRow, members: dict[str, bytes]) -> Iterator[str]:
-        """Yield what is wrong with one sample's conditions."""
+    def __call__(self, record: ShardRecord, row: IndexRow, members: Mapping[str, bytes]) -> Iterator[str]:
+        """Yield what does not follow from a sample's stored image; its members must be sound in themselves."""
+        import torch
+
+        if torch.get_num_threads() != record.numerics.threads_per_worker:
+            torch.set_num_threads(record.numerics.threads_per_worker)
         crop = read_crop(members["json"])
         labels = load_labels(row, self._loading, crop)
         if isinstance(labels, Rejection):
-            yield f"label map cannot be read again: {labels.detail}"
-            return
+            if labels.reason is not Reason.MISSING_LABELS:
+                yield f"label map must be usable as it was, got {labels.reason}: {labels.detail}"
+                return
+            self._without_labels.append(row.label_uri)
+            labels = b""
         stored = StoredSample(row, members["txt"].decode(), members[self._image_format], labels, crop)
         sample = load_pixels(stored)
-        for config, annotator in self._annotators:
-            (result,) = annotator([sample])
-            if isinstance(result, Rejection):
-                yield f"{config.condition} must be computable again, got rejection {result.reason}: {result.detail}"
-                continue
-            for member in result:
-                difference = _compare(members[member.extension], encode_member(member), exact=not config.models)
-                if difference:
-                    yield f"{member.extension} must follow from the stored image, got {difference}"
+        for config in self._configs:
+            (result,) = self._annotator(config, record.numerics)([sample])
+            if not isinstance(result, Rejection):
+                for member in result:
+                    stored_member, computed = members[member.extension], encode_member(member)
+                    difference = describe_difference(stored_member, computed, exact=not config.models)
+                    if difference:
+                        yield f"{member.extension} must follow from the stored image, got {difference}"
+            elif result.reason is not Reason.MISSING_LABELS or not row.label_uri or labels:
+                yield f"{config.condition} must follow from the stored image, got {result.reason}: {result.detail}"
+
+    def not_compared(self) -> Iterator[str]:
+        """Yield what could not be checked, once everything else has been."""
+        yield from self._not_compared
+        if self._without_labels:
+            number, first = len(self._without_labels), self._without_labels[0]
+            where = f"below {self._loading.base_uri}" if self._loading.base_uri else "where the index says"
+            yield f"label maps must still be {where}, got none for {number} samples, first {first}; bring them back"
+
+    def _of_this_version(self, config: PrepareConfig, manifest: Manifest) -> Iterator[AnnotatorConfig]:
+        """Yield the annotators whose algorithm is still the one that made the data set."""
+        versions = {entry.name: entry.algorithm_version for entry in manifest.conditions}
+        for annotator in config.annotators:
+            made_by = versions.get(annotator.condition, annotator.algorithm_version)
+            if made_by == annotator.algorithm_version:
+                yield annotator
+            else:
+                got = f"version {annotator.algorithm_version} in this condset"
+                self._not_compared.append(
+                    f"{annotator.condition} must be computed by version {made_by} of its algorithm, got {got}; "
+                    "use the condset that made the data set"
+                )
+
+    def _annotator(self, config: AnnotatorConfig, numerics: Numerics) -> Annotator:
+        """The annotator in the dtype that the numerics name, whatever "auto" means on this machine."""
+        dtype = numerics.dtypes[config.condition]
+        if (config.condition, dtype) not in self._built:
+            settings = changed(config, dtype=dtype) if config.models else config
+            try:
+                settings.resolved_dtype(self._device)
+            except ConfigError:
+                raise ConfigError(
+                    f"--device must be one that computes {config.condition} in {dtype}, as the data set was made, "
+                    f"got {self._device}; use --device cuda, or leave out --deep"
+                ) from None
+            self._built[config.condition, dtype] = settings.build(self._device, self._weights)
+        return self._built[config.condition, dtype]
 
 
-def _in_dtype(annotator: AnnotatorConfig, numerics: Numerics) -> AnnotatorConfig:
-    """The annotator in the dtype that the data set was made in, whatever "auto" means on this machine."""
-    dtype = numerics.dtypes.get(annotator.condition.value, "none")
-    if dtype == "none":
-        return annotator
-    return changed(annotator, dtype=dtype)
+def _check_weights(config: PrepareConfig, manifest: Manifest, weights: WeightsStore) -> None:
+    recorded = {model.name: model.sha256 for entry in manifest.conditions for model in entry.models}
+    for name, own_file in (model for annotator in config.annotators for model in annotator.models):
+        file = weights.resolve(name, own_file)
+        if file.sha256 != recorded.get(name, file.sha256):
+            raise WeightsError(
+                f"weights of {name} must be those that the data set was made with, sha256 {recorded[name]}, "
+                f"got {file.sha256} in {file.path}; put the right file there"
+            )
 
 
-def _compare(stored: bytes, computed: bytes, exact: bool) -> str:
-    """Describe how two member files differ; empty if they agree."""
+def describe_difference(stored: bytes, computed: bytes, exact: bool) -> str:
+    """Say how a stored member file differs from the one computed again; empty if it agrees.
+
+    Both are PNG or .npy of keypoints. With `exact`, every pixel and number must be equal; else within the tolerances of
+    this module, and a keypoint that is too uncertain to be drawn may lie anywhere.
+    """
     if stored == computed:
         return ""
-    before, after = _pixels(stored), _pixels(computed)
+    before, after = _values(stored), _values(computed)
     if before.shape != after.shape:
-        return f"shape {before.shape} instead of {after.shape}"
-    difference = np.abs(before.astype(np.float64) - after.astype(np.float64))
-    if before.dtype == np.float32:
-        return (
-            ""
-            if difference.max(initial=0) <= (0 if exact else KEYPOINT_TOLERANCE)
-            else f"values {difference.max():g} away"
-        )
+        return f"{_shape(before)} instead of {_shape(after)}"
+    distance = np.abs(before - after)
+    if computed.startswith(NPY):
+        return _describe_keypoints(before, distance, exact)
+    pixels = distance.max(axis=2) if distance.ndim == 3 else distance
+    limit = 0 if exact else LEVELS
+    differing = int(np.count_nonzero(pixels > limit))
+    if differing <= (0 if exact else DIFFERING_FRACTION * pixels.size):
+        return ""
+    return f"{differing} of {pixels.size} pixels more than {limit} levels away, up to {pixels.max():.0f}"
+
+
+def _describe_keypoints(before: Numbers, distance: Numbers, exact: bool) -> str:
     if exact:
-        return f"{np.count_nonzero(difference)} differing values" if difference.any() else ""
-    fraction = np.count_nonzero(difference > LEVELS) / difference.size
-    return f"{fraction:.2%} of the pixels over {LEVELS} level away" if fraction > DIFFERING_FRACTION else ""
+        return f"{np.count_nonzero(distance)} other numbers, up to {distance.max():g} away" if distance.any() else ""
+    away = distance.reshape(-1, 3)
+    drawn = before.reshape(-1, 3)[:, 2] >= SCORE_THRESHOLD
+    pixels = away[drawn, :2].max(initial=0)
+    score = away[:, 2].max(initial=0)
+    if pixels <= KEYPOINT_PIXELS and score <= KEYPOINT_SCORE:
+        return ""
+    return f"a keypoint {pixels:g} pixels or a score {score:g} away"
 
 
-def _pixels(content: bytes) -> npt.NDArray[np.generic]:
-    if content.startswith(b"\x93NUMPY"):
-        return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+def _shape(values: Numbers) -> str:
+    return "x".join(map(str, values.shape))
+
+
+def _values(content: bytes) -> Numbers:
+    if content.startswith(NPY):
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False).astype(np.float64)
     with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image)
+        return np.asarray(image).astype(np.float64)

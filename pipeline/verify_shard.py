@@ -1,174 +1,125 @@
-"""Check one shard: its record against the plan and the index, its tar against the record, each sample's members.
+"""Check one shard, of a data set or of a layer: its record, its tar, every sample in it.
 
-plan, index rows ──> record ──> tar (size, sha256) ──> sample (crc32) ──> members (names, decode, size, fields)
+    plan, index rows ──> record ──> tar ──> members of each sample ──(--deep)──> conditions, computed again
+
+What a problem of the record explains is not reported again from the tar.
 """
 
 import hashlib
-import io
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from pipeline.index import read_rows
-from pipeline.manifest import Manifest
+from pipeline.config import PrepareConfig
 from pipeline.plan import ShardPlan
-from pipeline.shards import SampleEntry, ShardRecord, parse_sample
+from pipeline.shards import RECORD_SUFFIX, SampleEntry, ShardRecord, read_sample
 from pipeline.storage import Directory
-from stages.errors import ShardCorrupt
-
-if TYPE_CHECKING:
-    from pipeline.verify_deep import DeepCheck
-
-JSON_FIELDS = {
-    "captions": list,
-    "crop_box": list,
-    "height": int,
-    "license": str,
-    "original_height": int,
-    "original_width": int,
-    "source": str,
-    "source_url": str,
-    "width": int,
-}
-NUMBERS_PER_PERSON = 17 * 3
+from pipeline.verify_deep import DeepCheck
+from pipeline.verify_manifest import read_index_rows
+from pipeline.verify_problem import REMAKE_SHARD, Problem
+from pipeline.verify_record import check_record, read_own_record
+from pipeline.verify_sample import SampleCheck
+from pipeline.verify_tar import CheckMembers, check_tar
+from stages.records import IndexRow
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One defect; shard and key are empty where it is not one shard's or one sample's."""
+class ShardFinding:
+    """What came of checking one shard."""
 
-    shard: str
-    key: str
-    what: str
-
-    def __str__(self) -> str:
-        place = " ".join(
-            part for part in (self.shard and f"shard {self.shard}", self.key and f"key {self.key}") if part
-        )
-        return f"{place}: {self.what}" if place else self.what
+    record: ShardRecord | None
+    """None if it is missing, cannot be read or is another shard's."""
+    problems: tuple[Problem, ...]
 
 
-def check_shard(
-    directory: Directory, plan: ShardPlan, record: ShardRecord, manifest: Manifest, deep: "DeepCheck | None"
-) -> Iterator[Problem]:
-    """Yield every defect of one shard."""
-    rows = {row.key: row for row in read_rows(directory, plan.start, plan.stop) if row.rejection is None}
-    yield from _check_record(directory, plan, record, manifest)
-    if not record.tar:
-        return
-    try:
-        content = (directory / "shards").read(record.tar)
-    except FileNotFoundError:
-        yield Problem(plan.name, "", f"{record.tar} is missing; delete the record and prepare again")
-        return
-    if len(content) != record.tar_bytes:
-        yield Problem(plan.name, "", f"{record.tar} must have {record.tar_bytes} bytes, got {len(content)}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    if sha256 != record.tar_sha256:
-        yield Problem(plan.name, "", f"{record.tar} must have sha256 {record.tar_sha256}, got {sha256}")
-    for entry in record.samples:
-        where = f"{record.tar} sample {entry.key}"
+@dataclass(frozen=True, slots=True)
+class ShardCheck:
+    """What every shard is held against. Without `deep`, it may be called from several threads."""
+
+    shards: Directory
+    config: PrepareConfig
+    fingerprints: frozenset[str]
+    """The record must be made for one of them."""
+    index: Directory | None
+    """The directory of the index that the shards were made from; None if the index there is another one by now."""
+    base: Directory | None
+    """In a layer: the shards of the data set below."""
+    sample: SampleCheck
+    deep: DeepCheck | None
+    progress: Callable[[int], None]
+    """Told of rows as they are checked; each shard tells of all of its rows."""
+
+    def __call__(self, plan: ShardPlan) -> ShardFinding:
+        """Find every defect of one shard; in a layer, of one whose shard below is sound.
+
+        Raises ManifestError if the index's rows cannot be read.
+        """
+        below, base_sha256 = self._below(plan)
+        expected = len(below.samples) if below else plan.rows
+        record = read_own_record(self.shards, plan, self.fingerprints, self.config, base_sha256)
+        if isinstance(record, Problem):
+            self.progress(expected)
+            return ShardFinding(None, (record,))
+        rows = self._rows(plan, below)
+        candidates = {row.key: row for row in rows if row.rejection is None}
+        problems = list(check_record(record, rows, self.config))
+        checked = 0
+
+        def check_sample(entry: SampleEntry, members: dict[str, bytes]) -> Iterator[Problem]:
+            nonlocal checked
+            checked += 1
+            yield from self._check_sample(record, entry.key, members, candidates.get(entry.key), below)
+            self.progress(1)
+
+        problems += self._check_tar(record, frozenset(each.key for each in problems), check_sample)
+        self.progress(expected - checked)
+        return ShardFinding(record, tuple(problems))
+
+    def _below(self, plan: ShardPlan) -> tuple[ShardRecord | None, str]:
+        """The record that a layer's shard belongs to, and its sha256."""
+        if self.base is None:
+            return None, ""
+        name = plan.name + RECORD_SUFFIX
+        content = self.base.read(name)
+        return ShardRecord.from_json(content, f"{self.base / name}"), hashlib.sha256(content).hexdigest()
+
+    def _rows(self, plan: ShardPlan, below: ShardRecord | None) -> list[IndexRow]:
+        """The rows of the index that a shard accounts for: in a layer, those of the samples below."""
+        rows = read_index_rows(self.index, plan) if self.index else []
+        if below is None:
+            return rows
+        keys = {entry.key for entry in below.samples}
+        return [row for row in rows if row.rejection is None and row.key in keys]
+
+    def _check_tar(
+        self, record: ShardRecord, suspects: frozenset[str], check_sample: CheckMembers
+    ) -> Iterator[Problem]:
+        if not record.tar:
+            if self.shards.exists(f"{record.name}.tar"):
+                yield Problem(record.name, "", "tar must not be there, since every row is rejected; remove it")
+            return
         try:
-            members = parse_sample(content[entry.offset : entry.offset + entry.bytes], entry, where)
-        except ShardCorrupt as error:
-            yield Problem(plan.name, entry.key, str(error))
-            continue
-        found = list(_check_members(members, entry, manifest))
-        yield from (Problem(plan.name, entry.key, what) for what in found)
-        if deep and not found and entry.key in rows:
-            yield from (Problem(plan.name, entry.key, what) for what in deep(rows[entry.key], members))
+            with self.shards.open(record.tar) as file:
+                yield from check_tar(file, record, suspects, check_sample)
+        except FileNotFoundError:
+            yield Problem(record.name, "", f"tar must be there, got none; {REMAKE_SHARD}")
+        except OSError as error:
+            yield Problem(record.name, "", f"tar must be readable, got {error}; mend the storage")
 
+    def _check_sample(
+        self,
+        record: ShardRecord,
+        key: str,
+        members: dict[str, bytes],
+        row: IndexRow | None,
+        below: ShardRecord | None,
+    ) -> Iterator[Problem]:
+        found = list(self.sample(key, members, row))
+        if self.deep and row and not found:
+            found = list(self.deep(record, row, members | self._members_below(key, below)))
+        yield from (Problem(record.name, key, f"{what}; {REMAKE_SHARD}") for what in found)
 
-def _check_record(directory: Directory, plan: ShardPlan, record: ShardRecord, manifest: Manifest) -> Iterator[Problem]:
-    if record.plan != plan.digest(manifest.fingerprint):
-        yield Problem(plan.name, "", "the record is of another data set or of other rows: its plan digest differs")
-    if (record.name, record.start, record.stop) != (plan.name, plan.start, plan.stop):
-        got = f"{record.name} with rows {record.start} to {record.stop}"
-        yield Problem(plan.name, "", f"the record must be of rows {plan.start} to {plan.stop}, got {got}")
-    accounted = len(record.samples) + len(record.rejected)
-    if accounted != plan.rows:
-        yield Problem(plan.name, "", f"the record must account for {plan.rows} rows, got {accounted}")
-    keys = [row.key for row in read_rows(directory, plan.start, plan.stop)]
-    yield from _check_keys(plan, record, keys)
-    end = 0
-    for entry in record.samples:
-        if entry.offset != end:
-            yield Problem(plan.name, entry.key, f"the sample must be at offset {end}, got {entry.offset}")
-        end = entry.offset + entry.bytes
-
-
-def _check_keys(plan: ShardPlan, record: ShardRecord, keys: list[str]) -> Iterator[Problem]:
-    """Samples come in the order of the index, and each of its keys is a sample or a rejection."""
-    position = {key: number for number, key in enumerate(keys)}
-    recorded = [(entry.key, "samples") for entry in record.samples] + [
-        (each.key, "rejected") for each in record.rejected
-    ]
-    for key, among in recorded:
-        if key not in position:
-            yield Problem(
-                plan.name, key, f"the record has a key among its {among} that the index has not in these rows"
-            )
-    for key in sorted(position.keys() - {key for key, _ in recorded}):
-        yield Problem(plan.name, key, "the index has a key in these rows that the record has not")
-    order = [position[entry.key] for entry in record.samples if entry.key in position]
-    if order != sorted(order):
-        yield Problem(plan.name, "", "the samples must come in the order of the index")
-
-
-def _check_members(members: dict[str, bytes], entry: SampleEntry, manifest: Manifest) -> Iterator[str]:
-    image_format = str(manifest.config["image"]["format"])
-    conditions = {extension for condition in manifest.conditions for extension in condition.extensions}
-    expected = {image_format, "json", "txt"} | conditions
-    if members.keys() != expected:
-        yield f"members must be {', '.join(sorted(expected))}, got {', '.join(sorted(members))}"
-        return
-    for extension, content in members.items():
-        match extension.rpartition(".")[2]:
-            case "json":
-                yield from _check_json(content, members["txt"])
-            case "txt":
-                continue
-            case "npy":
-                yield from _check_array(extension, content)
-            case _:
-                yield from _check_picture(extension, content, entry)
-
-
-def _check_json(content: bytes, caption: bytes) -> Iterator[str]:
-    try:
-        fields = json.loads(content)
-    except ValueError as error:
-        yield f"json must be readable, got {error}"
-        return
-    for name, kind in JSON_FIELDS.items():
-        if not isinstance(fields.get(name), kind):
-            yield f"json {name} must be {kind.__name__}, got {fields.get(name)!r}"
-    if caption.decode(errors="replace") not in (fields.get("captions") or []):
-        yield f"txt must be one of the captions, got {caption[:60]!r}"
-
-
-def _check_array(extension: str, content: bytes) -> Iterator[str]:
-    try:
-        values = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        yield f"{extension} must be readable, got {error}"
-        return
-    if values.dtype != np.float32 or values.ndim != 1 or values.size % NUMBERS_PER_PERSON:
-        got = f"{values.dtype} of shape {values.shape}"
-        yield f"{extension} must be flat float32, a multiple of {NUMBERS_PER_PERSON} long, got {got}"
-
-
-def _check_picture(extension: str, content: bytes, entry: SampleEntry) -> Iterator[str]:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            size = image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        yield f"{extension} must decode, got {error}"
-        return
-    if size != (entry.width, entry.height):
-        yield f"{extension} must have {entry.width}x{entry.height} pixels, got {size[0]}x{size[1]}"
+    def _members_below(self, key: str, below: ShardRecord | None) -> dict[str, bytes]:
+        """The members that a layer's sample has in the data set below: its image and texts among them."""
+        if self.base is None or below is None:
+            return {}
+        return read_sample(self.base, below, next(entry for entry in below.samples if entry.key == key))

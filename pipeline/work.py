@@ -5,6 +5,7 @@
 `Work` is a few kilobytes of settings and travels to the workers; a `ShardWorker` holds the networks and stays.
 """
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from pipeline.numerics import Numerics
 from pipeline.origin import LoadedShard, Origin
 from pipeline.plan import ShardPlan
-from pipeline.shards import ShardRecord, commit_shard
+from pipeline.shards import Outcome, SampleEntry, ShardRecord, commit_shard, recommit_shard
 from pipeline.storage import Directory
+from stages.allocator import keep_large_blocks
 from stages.annotate import Annotation
 from stages.annotators.protocol import AnnotatorConfig
-from stages.records import EncodedSample, Rejection, StoredSample
+from stages.records import StoredSample
 from stages.weights import WeightsStore
 
 
@@ -31,22 +33,23 @@ class Work:
     numerics: Numerics
     weights: WeightsStore
 
-    def load(self, plan: ShardPlan) -> LoadedShard:
-        """Load the stored samples of a plan; raises what its origin raises."""
-        return self.origin.load(plan)
+    def load(self, plan: ShardPlan, stop: threading.Event | None = None) -> LoadedShard:
+        """Load the stored samples of a plan; raises what its origin raises. Setting `stop` may cut it short."""
+        return self.origin.load(plan, stop or threading.Event())
 
 
 class ShardWorker:
     """Holds every network of the data set; ready when built, used from one thread."""
 
     def __init__(self, work: Work, progress: Callable[[int], None]) -> None:
-        """Load the networks and fix the thread counts. `progress` is told how many samples were annotated."""
+        """Load the networks; fix thread counts and allocator. `progress` is told how many samples were annotated."""
         import cv2
         import torch
 
         threads = work.numerics.threads_per_worker
         torch.set_num_threads(threads)
         cv2.setNumThreads(1)  # its calls run inside our own threads
+        keep_large_blocks()
         self._work = work
         self._progress = progress
         self._annotation = Annotation(
@@ -60,8 +63,12 @@ class ShardWorker:
         """Annotate, encode and commit one shard: every outcome of loading is written or rejected."""
         stored = [outcome for outcome in shard.outcomes if isinstance(outcome, StoredSample)]
         annotated = iter(self._annotation(stored, self._progress))
-        outcomes: list[EncodedSample | Rejection] = [
+        outcomes: list[Outcome] = [
             next(annotated) if isinstance(outcome, StoredSample) else outcome for outcome in shard.outcomes
         ]
         work = self._work
-        return commit_shard(work.shards, shard.plan, work.fingerprint, work.numerics, outcomes, shard.base_sha256)
+        if shard.replacement:
+            return recommit_shard(work.shards, shard.replacement, work.numerics, outcomes)
+        made = [outcome for outcome in outcomes if not isinstance(outcome, SampleEntry)]
+        assert len(made) == len(outcomes), "only a replacement keeps samples"
+        return commit_shard(work.shards, shard.plan, work.fingerprint, work.numerics, made, shard.base_sha256)

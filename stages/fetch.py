@@ -1,34 +1,63 @@
-"""Fetch the bytes behind a URI of the index: a file below the source's root, any fsspec URL, or a drawn scene.
+"""Fetch the bytes behind a URI of the index: a file below the source's root, a part of a tar, a row, or a drawn scene.
+
+    train2017/139.jpg                      the file ROOT/train2017/139.jpg, local or behind any fsspec URL
+    member:00000.tar?offset=512&bytes=90   a range of the file ROOT/00000.tar
+    row:17/5000                            the image of a row of a Hugging Face data set
+    scene:0/17/512x512                     drawn here
 
 Three outcomes: the bytes; a `Rejection` if the file is not there; an error, after retries, if the storage fails.
 """
 
+import errno
 import time
 from pathlib import Path
 
 from stages.errors import SourceError
+from stages.locations import file_system, local_path, read_bytes
 from stages.records import Reason, Rejection
+from stages.sources.huggingface import ROW_SCHEME, read_image
 from stages.sources.synthetic import IMAGE_SCHEME, LABEL_SCHEME, render
+from stages.sources.tar_members import MEMBER_SCHEME, parse_member_uri
 
 ATTEMPTS = 3
 FIRST_DELAY_SECONDS = 0.5
 
 
 def fetch(key: str, base_uri: str, uri: str) -> bytes | Rejection:
-    """Read one file whole.
+    """Read one image or label map whole.
 
-    A missing file is a rejection. Another failure of the storage is tried again `ATTEMPTS` times with growing delays,
-    then raised as SourceError: a disk that fails is no property of the sample.
+    A missing file is a rejection, and so is a tar that has become shorter than its member. Another failure of the
+    storage is tried again `ATTEMPTS` times with growing delays, then raised as SourceError: a disk that fails is no
+    property of the sample.
     """
     if uri.startswith((IMAGE_SCHEME, LABEL_SCHEME)):
         return render(uri)
-    location = f"{base_uri.rstrip('/')}/{uri}" if base_uri else uri
+    if uri.startswith(ROW_SCHEME):
+        found = read_image(key, base_uri, uri)
+        return _fetch_file(key, "", found) if isinstance(found, str) else found
+    if not uri.startswith(MEMBER_SCHEME):
+        return _fetch_file(key, base_uri, uri.removeprefix("./"))
+    member = parse_member_uri(uri)
+    content = _fetch_file(key, base_uri, member.tar, member.offset, member.bytes)
+    if isinstance(content, bytes) and len(content) != member.bytes:
+        return Rejection(key, Reason.TRUNCATED, f"{uri} must have {member.bytes} bytes, got {len(content)}")
+    return content
+
+
+def _fetch_file(
+    key: str, base_uri: str, name: str, offset: int | None = None, length: int | None = None
+) -> bytes | Rejection:
+    """Read a file, or `length` bytes of it from `offset`; fewer at its end."""
+    location = f"{base_uri.rstrip('/')}/{name}" if base_uri else name
     for attempt in range(ATTEMPTS):
         try:
-            return _read(location)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return Rejection(key, Reason.MISSING_FILE, f"{uri} must be a file below {base_uri}, got none")
+            return _read(base_uri, name, offset, length)
         except OSError as error:
+            missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+            if missing or error.errno == errno.ENAMETOOLONG:  # no file can have such a name
+                # Not the root: a record says the same wherever the collection lies.
+                place = "a file below the source's root" if base_uri else "a file"
+                return Rejection(key, Reason.MISSING_FILE, f"{name} must be {place}, got none")
             if attempt + 1 == ATTEMPTS:
                 raise SourceError(
                     f"{location} must be readable, got {error}; mend the storage and run again"
@@ -37,10 +66,12 @@ def fetch(key: str, base_uri: str, uri: str) -> bytes | Rejection:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _read(location: str) -> bytes:
-    if "://" not in location:
-        return Path(location).read_bytes()
-    import fsspec
-
-    with fsspec.open(location, "rb") as file:
-        return bytes(file.read())
+def _read(base_uri: str, name: str, offset: int | None, length: int | None) -> bytes:
+    local = local_path(base_uri or name)
+    if local is not None:
+        with Path(f"{local}/{name}" if base_uri else local).open("rb") as file:
+            file.seek(offset or 0)
+            return file.read(length)
+    files, root = file_system(base_uri or name)
+    stop = None if length is None else (offset or 0) + length
+    return read_bytes(files, f"{root}/{name}" if base_uri else root, offset, stop)

@@ -2,14 +2,21 @@
 
 IndexRow ──fetch──> file ──decode, orient──> RGB ──crop──> stored size ──JPEG──> StoredSample
     └────────────────┴────────────┴───────────────────────────────────> Rejection
+
+Files are read one after the other; images on the web are fetched all at once, and each is decoded when it is there,
+while others are under way. Either way a sample is a function of its row and bytes, and the order is the rows'.
 """
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from stages.captions import choose_caption
 from stages.crop import ImageConfig, apply_crop, plan_crop
 from stages.encode import encode_stored_image
 from stages.fetch import fetch
+from stages.http_config import FetchConfig
+from stages.http_fetch import fetch_urls, is_web_url
 from stages.image import decode_image
 from stages.labels import cut_labels, decode_labels
 from stages.randomness import random_for
@@ -26,17 +33,40 @@ class Loading:
     """Added to the pixels of a label map, modulo 256, to give category ids."""
     image: ImageConfig
     seed: int
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+
+
+def load_samples(
+    rows: Sequence[IndexRow], loading: Loading, stop: threading.Event | None = None
+) -> list[StoredSample | Rejection]:
+    """Load many candidates, in their order; those on the web concurrently.
+
+    Setting `stop` ends the fetching with asyncio.CancelledError. Raises SourceError if the storage fails.
+    """
+    on_the_web = [n for n, row in enumerate(rows) if row.rejection is None and is_web_url(row.image_uri)]
+    fetched = fetch_urls(
+        [(rows[n].key, rows[n].image_uri) for n in on_the_web],
+        loading.fetch,
+        lambda position, data: make_sample(rows[on_the_web[position]], data, loading),
+        stop,
+    )
+    outcomes = dict(zip(on_the_web, fetched, strict=True))
+    return [outcomes[n] if n in outcomes else load_sample(row, loading) for n, row in enumerate(rows)]
 
 
 def load_sample(row: IndexRow, loading: Loading) -> StoredSample | Rejection:
-    """Fetch, decode, crop and encode one candidate.
-
-    The result is a function of the row, the fetched bytes and `loading` alone: randomness (crop position, caption) is
-    drawn from (seed, purpose, key). Raises SourceError if the storage fails.
-    """
+    """Load one candidate that is not on the web. Raises SourceError if the storage fails."""
     if row.rejection:
         return row.rejection
-    data = fetch(row.key, loading.base_uri, row.image_uri)
+    return make_sample(row, fetch(row.key, loading.base_uri, row.image_uri), loading)
+
+
+def make_sample(row: IndexRow, data: bytes | Rejection, loading: Loading) -> StoredSample | Rejection:
+    """Decode, crop and encode what was fetched for one candidate.
+
+    The result is a function of the row, the bytes and `loading` alone: randomness (crop position, caption) is drawn
+    from (seed, purpose, key). Raises SourceError if the storage of label maps fails.
+    """
     if isinstance(data, Rejection):
         return data
     image_hwc = decode_image(row.key, data, loading.image)

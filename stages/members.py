@@ -6,12 +6,16 @@ corrupt what it reads later.
 """
 
 import json
+import math
 
 from stages.crop import carry_keypoints
 from stages.encode import encode_member
 from stages.image import decode_stored
 from stages.labels import read_cut_labels
 from stages.records import AnnotatedSample, Crop, EncodedSample, LoadedSample, StoredSample
+
+NOT_MEASURED = -1.0
+"""In `<key>.json`, a score that the collection has for other samples: JSON has no NaN, and a null would break readers."""
 
 
 def read_crop(description: bytes) -> Crop:
@@ -74,5 +78,7 @@ def describe_sample(stored: StoredSample, source: str) -> bytes:
         "width": crop.stored_width,
     }
     if row.scores:
-        fields["scores"] = {name: float(score) for name, score in sorted(row.scores.items())}
+        fields["scores"] = {
+            name: NOT_MEASURED if math.isnan(score) else float(score) for name, score in sorted(row.scores.items())
+        }
     return json.dumps(fields, ensure_ascii=False, sort_keys=True).encode()

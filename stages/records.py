@@ -49,9 +49,24 @@ class Reason(StrEnum):
     MISSING_LABELS = "missing_labels"
     BAD_LABELS = "bad_labels"
     NO_PERSON = "no_person"
+    BAD_NAME = "bad_name"
+    INVALID_URL = "invalid_url"
+    DNS = "dns"
+    REFUSED_ADDRESS = "refused_address"
+    CONNECT = "connect"
+    TIMEOUT = "timeout"
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    HTTP_404 = "http_404"
+    HTTP_410 = "http_410"
+    HTTP_429 = "http_429"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    BAD_RESPONSE = "bad_response"
+    OPTED_OUT = "opted_out"
+    TOO_LARGE = "too_large"
 
 
-OUTAGE_REASONS = frozenset({Reason.MISSING_FILE})
+OUTAGE_REASONS = frozenset({Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.HTTP_5XX, Reason.MISSING_FILE})
 """The reasons that an outage gives rather than the data; `max_rejected_fraction` counts these alone."""
 
 

@@ -4,25 +4,37 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 
 from pydantic import Field
 
+from stages.annotators.canny import CannyConfig
 from stages.annotators.color import ColorConfig
-from stages.annotators.segmentation import SegmentationConfig
+from stages.annotators.depth import DepthConfig
+from stages.annotators.keypose import KeyposeConfig
 from stages.annotators.protocol import AnnotatorConfig
-#from stages.annotators.sketch import SketchConfig
+from stages.annotators.segmentation import SegmentationConfig
+from stages.annotators.sketch import SketchConfig
 from stages.sources.coco import CocoSource
 from stages.sources.coco_stuff import CocoStuffSource
+from stages.sources.folder import FolderSource
+from stages.sources.huggingface import HuggingFaceSource
 from stages.sources.protocol import Source
 from stages.sources.synthetic import SyntheticSource
+from stages.sources.webdataset import WebDatasetSource
 
 SOURCES = {
     "coco": CocoSource,
     "coco_stuff": CocoStuffSource,
+    "webdataset": WebDatasetSource,
+    "huggingface": HuggingFaceSource,
+    "folder": FolderSource,
     "synthetic": SyntheticSource,
 }
 
 ANNOTATORS = {
-    #    "sketch": SketchConfig,
+    "sketch": SketchConfig,
+    "depth": DepthConfig,
+    "keypose": KeyposeConfig,
     "color": ColorConfig,
     "segmentation": SegmentationConfig,
+    "canny": CannyConfig,
 }
 
 if TYPE_CHECKING:

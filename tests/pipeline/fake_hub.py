@@ -1,4 +1,4 @@
-"""A Hugging Face hub on localhost: as much of its API as an upload by huggingface_hub 1 and 2 uses.
+"""A Hugging Face hub on localhost: as much of its API as an upload by huggingface_hub uses.
 
 Every file is a "regular" one, sent within the commit; or, with `large_files`, tars go through git LFS.
 """

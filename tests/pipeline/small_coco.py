@@ -28,7 +28,8 @@ def write_coco(root: Path) -> None:
     (root / "val2017").mkdir(parents=True)
     (root / "annotations").mkdir()
     rng = np.random.default_rng(0)
-    images, captions = [], []
+    images: list[dict[str, object]] = []
+    captions: list[dict[str, object]] = []
     for number, (width, height) in SIZES.items():
         file = root / f"val2017/{number}.png"
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(file)

@@ -66,7 +66,7 @@ def stored(path: Path, ending: str) -> dict[str, bytes]:
 
 
 def pictures(path: Path, ending: str, scratch: Path) -> list[Image.Image]:
-    images = []
+    images: list[Image.Image] = []
     for key, content in stored(path, ending).items():
         (scratch / key).write_bytes(content)
         images.append(Image.open(scratch / key))

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants
 
+from pipeline.executor import InlineExecutor
+from pipeline.layer import prepare_layer
 from pipeline.manifest import read_manifest, write_manifest
 from pipeline.push import push
 from pipeline.storage import Directory
 from stages.errors import ConfigError, ManifestError
+from stages.weights import WeightsStore
 
 from .conftest import Make, Run, tree
 from .fake_hub import TOKEN, Hub, fake_hub
@@ -89,6 +92,27 @@ def test_shards_of_an_earlier_data_set_are_removed(
     run_inline(make_config(limit=4), tmp_path / "smaller")
     push_quietly(tmp_path / "smaller", hub)
     assert files_of(hub) == tree(tmp_path / "smaller")
+
+
+def test_layers_are_pushed_with_their_data_set(make_config: Make, data_set: Path, hub: Hub) -> None:
+    config = make_config(annotators=[{"kind": "segmentation"}])
+    store = WeightsStore(allow_network=False)
+    prepare_layer(config, Directory(str(data_set)), InlineExecutor(), store, lambda sentence: None)
+    push_quietly(data_set, hub)
+    assert files_of(hub) == tree(data_set)
+    first, last = hub.commits
+    assert "+ layers/segmentation/shards/0000000.tar" in first
+    assert "+ layers/segmentation/dataset.json" in last
+    push_quietly(data_set, hub)
+    assert len(hub.commits) == 2
+
+
+def test_a_data_set_with_an_unfinished_layer_is_refused(make_config: Make, data_set: Path, hub: Hub) -> None:
+    layer = Directory(str(data_set / "layers/segmentation"))
+    layer.make()
+    write_manifest(layer, replace(read_manifest(Directory(str(data_set))), complete=False))
+    with pytest.raises(ManifestError, match="layers/segmentation must be complete"):
+        push_quietly(data_set, hub)
 
 
 def test_an_incomplete_data_set_is_refused_before_anything_is_made(data_set: Path, hub: Hub) -> None:

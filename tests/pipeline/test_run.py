@@ -124,7 +124,7 @@ def test_lost_samples_are_counted_rejections_with_reasons(make_config: Make, run
         "shard": "0000000",
         "key": "000000000000",
         "reason": "missing_file",
-        "detail": f"val2017/0.png must be a file below {tmp_path / 'coco'}, got none",
+        "detail": "val2017/0.png must be a file below the source's root, got none",
     }
 
 

@@ -1,0 +1,136 @@
+"""How fast and in how little memory ten million rows of LAION become an index: `condset bench index`.
+
+    seed ──> parquet files like LAION's, kept in a temporary directory ──fresh process──> index.parquet ──> IndexBench
+
+The rows are listed by a process of their own, whose peak memory is that of the listing and of the libraries it imports.
+"""
+
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.index import write_index
+from pipeline.storage import Directory
+from stages.sources.laion import LaionSource
+from stages.sources.laion_filters import LaionFilters
+
+ROWS_PER_FILE = 1_000_000
+REPEATED_ROWS = 50
+"""One row in so many has the URL and the hash of another."""
+WORDS = (
+    "a the of in and with on for by vintage portrait landscape painting photo print poster sunset mountain forest river "
+    "castle woman man child dog cat horse flower garden city street night light gold blue red green white black modern "
+    "abstract original canvas oil watercolor wall art decor bedroom kitchen wedding dress fashion style design"
+).split()
+FILTERS = LaionFilters(
+    min_aesthetic=5.0,
+    max_watermark=0.8,
+    max_unsafe=0.5,
+    min_similarity=0.25,
+    min_width_pixels=256,
+    min_height_pixels=256,
+    max_aspect_ratio=4.0,
+    min_caption_characters=5,
+    max_caption_characters=1000,
+    caption_exclude_pattern=r"(?i)\\b(logo|clip ?art)\\b",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexBench:
+    """What listing took."""
+
+    rows: int
+    rows_listed: int
+    """What the filters and duplicates left of them."""
+    seconds: float
+    cpu_seconds: float
+    """Of all threads."""
+    peak_memory_bytes: int
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds
+
+
+def bench_index(rows: int = 10_000_000, filters: LaionFilters = FILTERS) -> IndexBench:
+    """List `rows` synthetic rows in a process of its own, filtered and without duplicates, and measure it."""
+    data = Path(tempfile.gettempdir()) / f"condset-bench-index-{rows}"
+    source = LaionSource(root=str(data), filters=filters, deduplicate=("url", "hash"))
+    with (
+        tempfile.TemporaryDirectory(prefix="condset-bench-") as out,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes,
+    ):
+        processes.submit(write_rows, data, rows).result()
+        return processes.submit(_measure, source, out, rows).result()
+
+
+def _measure(source: LaionSource, out: str, rows: int) -> IndexBench:
+    started, cpu = time.perf_counter(), time.process_time()
+    index = write_index(Directory(out), source, 0)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    return IndexBench(rows, index.rows, seconds, cpu_seconds, _peak_memory_bytes())
+
+
+def _peak_memory_bytes() -> int:
+    """The most memory that this process has had.
+
+    Linux hands the parent's peak on to a child process as its ru_maxrss, even through exec; VmHWM begins anew.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def write_rows(directory: Path, rows: int) -> None:
+    """Write parquet files with the columns, types and distributions of LAION-Aesthetics, unless they are there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for number, start in enumerate(range(0, rows, ROWS_PER_FILE)):
+        path = directory / f"part-{number:05d}.parquet"
+        if not path.exists():
+            table = _synthetic_rows(number, min(ROWS_PER_FILE, rows - start))
+            partial = path.with_suffix(".partial")
+            pq.write_table(table, partial, row_group_size=1 << 17)
+            partial.rename(path)
+
+
+def _synthetic_rows(seed: int, rows: int) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, 2**63, rows)
+    ids[rng.integers(0, rows, rows // REPEATED_ROWS)] = ids[rng.integers(0, rows, rows // REPEATED_ROWS)]
+    hosts = pa.array([f"https://cdn{host}.example-{host % 97}.com/images/products/" for host in range(1000)])
+    words = pa.array(WORDS)
+    url = pc.binary_join_element_wise(hosts.take(pa.array(ids % 1000)), pa.array(ids).cast(pa.string()), ".jpg", "")
+    caption = pc.binary_join_element_wise(*(words.take(pa.array(each)) for each in _word_numbers(rng, rows)), " ")
+    sizes = rng.lognormal(6.5, 0.6, (2, rows)).round()
+    sizes[:, rng.random(rows) < 0.01] = np.nan
+    return pa.table(
+        {
+            "URL": url,
+            "TEXT": caption,
+            "WIDTH": sizes[0],
+            "HEIGHT": sizes[1],
+            "similarity": rng.normal(0.32, 0.03, rows),
+            "punsafe": rng.beta(0.2, 4, rows).astype(np.float32),
+            "pwatermark": rng.beta(0.5, 1.5, rows).astype(np.float32),
+            "AESTHETIC_SCORE": rng.normal(5.3, 0.5, rows).astype(np.float32),
+            "hash": ids,
+        }
+    )
+
+
+def _word_numbers(rng: np.random.Generator, rows: int) -> np.ndarray:
+    return rng.integers(0, len(WORDS), (10, rows))

@@ -1,0 +1,53 @@
+"""Under which licences the photographs of a data set are published, as far as its source says.
+
+index.parquet (key, licence) ∩ keys of the records' samples ──> licence to number of samples
+"""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.index import INDEX_FILE, ROWS_PER_GROUP
+from pipeline.ledger import committed_names
+from pipeline.plan import ShardPlan, plan_shards
+from pipeline.shards import ShardRecord, read_record
+from pipeline.storage import Directory
+from stages.errors import ShardCorrupt
+
+COLUMNS = ["key", "license", "rejected_reason"]
+
+
+def count_licenses(directory: Directory, samples_per_shard: int) -> dict[str, int]:
+    """Count the samples by the licence that the index gives for each, the most frequent first; "" is not stated.
+
+    A record that is missing or cannot be read counts nothing: `condset verify`, which renders the data card with these
+    counts, names it. Raises OSError if the index cannot be read.
+    """
+    shards = directory / "shards"
+    committed = set(committed_names(shards))
+    counts: Counter[str] = Counter()
+    with directory.open(INDEX_FILE) as file:
+        index = pq.ParquetFile(file)
+        for plan in plan_shards(index.metadata.num_rows, samples_per_shard):
+            if plan.name not in committed:
+                continue
+            try:
+                record = read_record(shards, plan.name)
+            except ShardCorrupt:
+                continue
+            for each in pc.value_counts(_licenses(index, plan, record)).to_pylist():
+                counts[each["values"]] += each["counts"]
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _licenses(index: pq.ParquetFile, plan: ShardPlan, record: ShardRecord) -> pa.ChunkedArray:
+    """The licence of each sample of a shard."""
+    first_group, last_group = plan.start // ROWS_PER_GROUP, (plan.stop - 1) // ROWS_PER_GROUP
+    table = index.read_row_groups(list(range(first_group, last_group + 1)), columns=COLUMNS, use_threads=False)
+    table = table.slice(plan.start - first_group * ROWS_PER_GROUP, plan.rows)
+    keys = pa.array([entry.key for entry in record.samples], pa.string())
+    # A rejected row may have the key of a sample: duplicate_key.
+    is_sample = pc.and_(pc.is_in(table["key"], keys), pc.equal(table["rejected_reason"], ""))
+    return table["license"].filter(is_sample)

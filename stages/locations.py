@@ -1,0 +1,59 @@
+"""Locations: a local path, or any URL that fsspec has a driver for (s3://, gs://, hf://, https://, memory://, file://).
+
+    "data/coco17", "file:///data/coco17" ──> a local path
+    "s3://bucket/coco17"                 ──> a file system and the path in it
+
+A name below a location is joined after the URL is taken apart, so that `::` or `#` in a file's name mean nothing.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+LOCAL_SCHEMES = ("file://", "local://")
+
+
+def local_path(location: str) -> Path | None:
+    """Return the path of a local location; None for every other one."""
+    for scheme in LOCAL_SCHEMES:
+        if location.startswith(scheme):
+            return Path(location.removeprefix(scheme))
+    return None if "://" in location else Path(location)
+
+
+def file_system(location: str) -> "tuple[AbstractFileSystem, str]":
+    """Return the file system of a location and the path in it, without a slash at the end.
+
+    Raises ConfigError if fsspec has no driver for the URL, or the driver's package is not installed.
+    """
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    local = local_path(location)
+    if local is not None:
+        return LocalFileSystem(), str(local.absolute()).rstrip("/")
+    try:
+        files, path = fsspec.core.url_to_fs(location)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"{location} must be a local path or a URL that fsspec can open, got {error}; "
+            "install the package that it names, or copy the files"
+        ) from None
+    return files, path.rstrip("/")
+
+
+def read_bytes(files: "AbstractFileSystem", path: str, start: int | None, stop: int | None) -> bytes:
+    """Read bytes [start, stop) of a file, fewer at its end; None is the file's start or end.
+
+    Every failure is an OSError, FileNotFoundError if there is no such file.
+    """
+    try:
+        return bytes(files.cat_file(path, start=start, end=stop))
+    except OSError:
+        raise
+    except Exception as error:  # each driver has errors of its own: aiohttp's, botocore's, Google's
+        raise OSError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,82 @@
+"""All files below a directory, local or behind any fsspec URL, and the contents of many small ones.
+
+Hidden files and directories are passed over. Locally links are followed, except one that leads to itself or back to a
+directory that it lies in: the listing is finite and the same every time.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from stages.errors import SourceError
+from stages.locations import file_system, local_path, read_bytes
+
+READERS = 16
+"""Threads that read small files: behind a URL each read waits for the network."""
+READ_AHEAD = 1024
+
+
+def list_files(root: str) -> list[str]:
+    """Return the paths of all files relative to root, with forward slashes, sorted.
+
+    Raises SourceError if root is no directory or one below it cannot be read.
+    """
+    local = local_path(root)
+    try:
+        if local is not None:
+            return sorted(_walk(local, "", frozenset()))
+        files, path = file_system(root)
+        if not files.isdir(path):
+            raise NotADirectoryError
+        found = (name.removeprefix(path).lstrip("/") for name in files.find(path))
+        return sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(f"{root} must be a directory of images, got none; mend source.root") from None
+    except OSError as error:
+        raise SourceError(f"{root} must be readable, got {error}; mend its permissions or the storage") from None
+
+
+def _walk(directory: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    status = directory.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    with os.scandir(directory) as entries:
+        visible = [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
+    for path in visible:
+        if path.is_dir():
+            yield from _walk(path, f"{prefix}{path.name}/", above | {identity})
+        elif not (path.is_symlink() and _leads_to_itself(path)):
+            yield prefix + path.name
+
+
+def _leads_to_itself(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
+def read_files(root: str, names: Iterable[str], most_bytes: int | None) -> Iterator[bytes]:
+    """Read files below root, in order; of one larger than `most_bytes` nothing.
+
+    Raises SourceError if one cannot be read.
+    """
+    files, path = file_system(root)
+    stop = None if most_bytes is None else most_bytes + 1
+
+    def read(name: str) -> bytes:
+        try:
+            content = read_bytes(files, f"{path}/{name}", None, stop)
+        except OSError as error:
+            raise SourceError(f"{root}/{name} must be readable, got {error}; mend it and run again") from None
+        return content if stop is None or len(content) < stop else b""
+
+    remaining = iter(names)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="sidecar") as readers:
+        while some := list(islice(remaining, READ_AHEAD)):
+            yield from readers.map(read, some)

@@ -1,0 +1,204 @@
+"""Hugging Face data sets: by their name on the hub, or from a local directory (`save_to_disk` or data files).
+
+    [source] path, name, split, revision ──> base URI   huggingface:owner/pictures?image_column=image&split=train
+    row 17 of 5000                       ──> image URI  row:17/5000
+
+Listing reads the caption column; the images stay in the memory-mapped Arrow files, undecoded. A worker opens the same
+data set once and takes the images by their row numbers; the number of rows tells it if the data set is another by now.
+An address on the web in place of an image becomes the image URI, and is fetched as LAION's are.
+"""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+import pyarrow as pa
+from pydantic import Field
+
+from stages.errors import SourceError
+from stages.http_fetch import is_web_url
+from stages.locations import local_path
+from stages.records import IndexRow, Reason, Rejection
+from stages.settings import Settings, plain
+from stages.sources.caption_text import captions_of_value
+from stages.sources.index_schema import NO_KEYPOINTS, to_batches
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+ROW_SCHEME = "row:"
+BASE_SCHEME = "huggingface:"
+ROWS_READ_AT_ONCE = 4096
+SAVED = {"state.json": "a data set", "dataset_dict.json": "its splits"}
+"""What `save_to_disk` leaves in a directory."""
+
+
+class HuggingFaceSource(Settings):
+    """The rows of a Hugging Face data set."""
+
+    kind: Literal["huggingface"] = "huggingface"
+    path: str = Field(min_length=1)
+    """A name on the hub (owner/name), or a local directory: of `save_to_disk`, or of data files."""
+    name: str = ""
+    """The configuration of the data set, if it has several."""
+    split: str = Field(default="train", pattern=r"^\w+(\.\w+)*$")
+    """A split of the data set; `limit` takes its first rows."""
+    revision: str = ""
+    """A commit, tag or branch on the hub; name a commit for a data set that somebody else may change."""
+    image_column: str = "image"
+    """The column of images: an Image feature, files' bytes, local paths, or addresses on the web."""
+    caption_column: str = "text"
+    """The column of captions: a string, or a list of strings."""
+
+    @property
+    def base_uri(self) -> str:
+        settings = plain(self, frozenset({"kind", "path"}))
+        return f"{BASE_SCHEME}{quote(self.path)}?{urlencode(sorted(settings.items()))}"
+
+    @property
+    def label_offset(self) -> int:
+        return 0
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        return {}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return to_batches(self._rows())
+
+    def _rows(self) -> Iterator[IndexRow]:
+        from datasets import Value
+
+        dataset = open_dataset(self)
+        holds_paths = dataset.features[self.image_column] == Value("string")
+        columns = {self.caption_column, self.image_column} if holds_paths else {self.caption_column}
+        number = 0
+        for table in dataset.select_columns(sorted(columns)).with_format("arrow").iter(batch_size=ROWS_READ_AT_ONCE):
+            paths = table[self.image_column].to_pylist() if holds_paths else [None] * table.num_rows
+            for path, value in zip(paths, table[self.caption_column].to_pylist(), strict=True):
+                url = path if path is not None and is_web_url(path) else ""
+                yield _row(number, len(dataset), url, captions_of_value(value), self.caption_column)
+                number += 1
+
+
+def _row(number: int, rows: int, url: str, captions: tuple[str, ...], column: str) -> IndexRow:
+    """A row of the index; `url` is where the image is published, if the image column holds such addresses."""
+    key = f"{number:09d}"
+    no_caption = Rejection(key, Reason.NO_CAPTION, f"row {number} has no caption in column {column!r}")
+    return IndexRow(
+        key=key,
+        image_uri=url or f"{ROW_SCHEME}{number}/{rows}",
+        captions=captions,
+        source_url=url,
+        license="",
+        width=0,
+        height=0,
+        keypoints=NO_KEYPOINTS,
+        label_uri="",
+        scores={},
+        rejection=None if captions else no_caption,
+    )
+
+
+def read_image(key: str, base_uri: str, uri: str) -> bytes | str | Rejection:
+    """Return the image file of a row, or the local path where it lies; a rejection if the row has neither.
+
+    Raises SourceError if the data set cannot be opened or has another number of rows than when it was listed.
+    """
+    match = re.fullmatch(rf"{ROW_SCHEME}(\d+)/(\d+)", uri)
+    assert match is not None, "row URIs come from an index that this source wrote"
+    number, rows = int(match[1]), int(match[2])
+    images = open_images(base_uri)
+    if len(images) != rows:
+        raise SourceError(
+            f"{base_uri} must have the {rows} rows that were listed, got {len(images)}; set source.revision, or remove "
+            "index.parquet to list it again"
+        )
+    image = images[number][images.column_names[0]]
+    if isinstance(image, dict):  # an Image feature, undecoded
+        image = image["path"] if image["bytes"] is None else image["bytes"]
+    if isinstance(image, bytes) or (isinstance(image, str) and local_path(image) is not None):
+        return image
+    return Rejection(key, Reason.MISSING_FILE, f"row {number} must have an image or its local path, got {image!r:.120}")
+
+
+@lru_cache(maxsize=2)
+def open_images(base_uri: str) -> "Dataset":
+    """Open the image column of the data set that a base URI names, undecoded; once for each process."""
+    from datasets import Image
+
+    path, _, settings = base_uri.removeprefix(BASE_SCHEME).partition("?")
+    source = HuggingFaceSource.model_validate({"path": unquote(path), **dict(parse_qsl(settings))})
+    images = open_dataset(source).select_columns([source.image_column])
+    if isinstance(images.features[source.image_column], Image):
+        images = images.cast_column(source.image_column, Image(decode=False))
+    return images
+
+
+def open_dataset(source: HuggingFaceSource) -> "Dataset":
+    """Open the split of a data set, from the hub's cache if it is there; without a word on the terminal.
+
+    Raises SourceError if it cannot be had, or lacks one of the two columns.
+    """
+    import datasets
+
+    saved = any((Path(source.path) / name).is_file() for name in SAVED)
+    try:
+        with _silent():
+            if saved:
+                found = datasets.load_from_disk(source.path)
+                dataset = found[source.split] if isinstance(found, datasets.DatasetDict) else found
+            else:
+                dataset = datasets.load_dataset(
+                    source.path, source.name or None, split=source.split, revision=source.revision or None
+                )
+    except KeyError:
+        got = ", ".join(found)
+        raise SourceError(f"source.split must be one of {source.path}'s, got {source.split!r}; it has {got}") from None
+    # pyarrow's and the hub's errors are among ValueError and OSError.
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        cause = " ".join(str(error.__cause__ or error).split())
+        raise SourceError(
+            f"source {source.path} must be a data set that `datasets` can load, got {type(error).__name__}: {cause}; "
+            "mend source.path, name, split or revision, or download it first"
+        ) from None
+    for setting in ("image_column", "caption_column"):
+        if getattr(source, setting) not in dataset.column_names:
+            names = ", ".join(dataset.column_names)
+            raise SourceError(
+                f"source.{setting} must be a column of {source.path}, got {getattr(source, setting)!r}; it has {names}"
+            )
+    return dataset
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the progress bars and log lines of datasets and of the hub's client off the terminal."""
+    import datasets
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # imported lazily, which mypy does not see
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bars = not datasets.are_progress_bars_disabled(), not are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    datasets.disable_progress_bars()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars[0]:
+            datasets.enable_progress_bars()
+        if bars[1]:
+            enable_progress_bars()

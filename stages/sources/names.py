@@ -1,0 +1,34 @@
+"""Names that come with the data: keys from them, and the ones that no name may be.
+
+A name is only ever a place below its root or in its tar. What climbs out of it, cannot be a file's name or cannot be
+written into the index is refused, whoever wrote it.
+"""
+
+import hashlib
+
+KEY_DIGITS = 20
+
+
+def hashed_key(name: str) -> str:
+    """Make a key of a name: the first 20 hex digits of the sha256 of its UTF-8."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_DIGITS]
+
+
+def normal_name(name: str) -> str | None:
+    """Return a relative name with single slashes and without `.` parts; None if it must be refused.
+
+    Refused are absolute names, `..` parts, bytes that are no UTF-8 (surrogates) and NUL.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name or not is_unicode(name):
+        return None
+    return "/".join(parts)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it holds no lone surrogate, as undecodable bytes and JSON may give."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
