@@ -64,7 +64,7 @@ def test_verify_ends_with_1_for_an_unsound_data_set(data_set: Path, tmp_path: Pa
     (copy / "shards/0000001.tar").unlink()
     result = condset("verify", str(copy))
     assert result.returncode == 1
-    assert "0000001.tar" in result.stdout
+    assert "shard 0000001" in result.stdout
     assert "is unsound: " in result.stdout.splitlines()[-1]
 
 
