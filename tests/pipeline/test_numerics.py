@@ -1,0 +1,26 @@
+from dataclasses import replace
+
+from pipeline.numerics import Numerics, numerics_of
+from stages.annotators.color import ColorConfig
+
+HERE = Numerics("cpu", {"sketch": "float32"}, 2, 1, {"torch": "2.15.0"})
+
+
+def test_equal_numerics_have_no_differences() -> None:
+    assert HERE.differences(replace(HERE)) == []
+
+
+def test_each_difference_is_named_with_both_values() -> None:
+    there = Numerics("cuda", {"sketch": "bfloat16"}, 2, 16, {})
+    assert there.differences(HERE) == [
+        "batch_size 16 there, 1 here",
+        "device cuda there, cpu here",
+        "dtypes.sketch bfloat16 there, float32 here",
+        "versions.torch absent there, 2.15.0 here",
+    ]
+
+
+def test_the_numerics_of_a_run_name_the_libraries_and_nothing_of_the_host() -> None:
+    numerics = numerics_of((ColorConfig(),), "cpu", 2, 1)
+    assert numerics.dtypes == {"color": "none"}
+    assert {"condset", "torch", "pillow", "opencv-python-headless"} <= numerics.versions.keys()

@@ -1,0 +1,109 @@
+"""Batches, their order, their halves when memory runs out, and one decode for any number of annotators."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+import stages.annotate
+from stages.annotate import Annotation, annotate_in_halves
+from stages.annotators.protocol import Annotator
+from stages.crop import ImageConfig
+from stages.encode import encode_stored_image
+from stages.errors import WorkerError
+from stages.members import encode_conditions, load_pixels
+from stages.records import (
+    ConditionMembers,
+    Crop,
+    EncodedSample,
+    ImageMember,
+    IndexRow,
+    LoadedSample,
+    Reason,
+    Rejection,
+    StoredSample,
+)
+from stages.sources.index_schema import NO_KEYPOINTS
+
+
+def stored(number: int) -> StoredSample:
+    row = IndexRow(f"k{number}", "", ("a caption",), "", "", 64, 64, NO_KEYPOINTS, "", {}, None)
+    image_hwc = np.full((64, 64, 3), number, np.uint8)
+    image = encode_stored_image(image_hwc, ImageConfig(size_pixels=(64, 64), format="png"))
+    return StoredSample(row, "a caption", image, b"", Crop(64, 64, (0.0, 0.0, 64.0, 64.0), 64, 64))
+
+
+@dataclass
+class Brightness:
+    """Stores the first channel; holds at most `most` images, as a small GPU does; rejects `dark` ones."""
+
+    most: int = 99
+    dark: int = -1
+    batches: list[int] = field(default_factory=list)
+
+    def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
+        self.batches.append(len(samples))
+        if len(samples) > self.most:
+            raise torch.OutOfMemoryError("full")
+        return [self._annotate(sample) for sample in samples]
+
+    def _annotate(self, sample: LoadedSample) -> ConditionMembers | Rejection:
+        if sample.image_hwc[0, 0, 0] == self.dark:
+            return Rejection(sample.key, Reason.NO_PERSON, "too dark to see")
+        return (ImageMember("brightness.png", sample.image_hwc[:, :, 0].copy()),)
+
+
+def annotation(annotators: tuple[Annotator, ...], batch_size: int) -> Annotation:
+    return Annotation(annotators, batch_size, encode_conditions, ThreadPoolExecutor(2))
+
+
+def keys(outcomes: list[EncodedSample | Rejection]) -> list[str]:
+    return [outcome.key for outcome in outcomes]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
+def test_outcomes_come_in_the_order_of_the_samples(batch_size: int) -> None:
+    told: list[int] = []
+    outcomes = annotation((Brightness(),), batch_size)([stored(number) for number in range(23)], told.append)
+    assert keys(outcomes) == [f"k{number}" for number in range(23)]
+    assert sum(told) == 23
+
+
+def test_no_samples_are_no_outcomes() -> None:
+    assert annotation((Brightness(),), 4)([], lambda samples: None) == []
+
+
+def test_a_sample_that_one_annotator_rejects_is_rejected_and_its_neighbours_are_not() -> None:
+    outcomes = annotation((Brightness(), Brightness(dark=2)), 2)([stored(n) for n in range(4)], lambda samples: None)
+    assert [type(outcome) for outcome in outcomes] == [EncodedSample, EncodedSample, Rejection, EncodedSample]
+
+
+def test_each_stored_image_is_decoded_once_for_any_number_of_annotators(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def counting(sample: StoredSample) -> LoadedSample:
+        decoded.append(sample.row.key)
+        return load_pixels(sample)
+
+    monkeypatch.setattr(stages.annotate, "load_pixels", counting)
+    six = tuple(Brightness() for _ in range(6))
+    annotation(six, 2)([stored(number) for number in range(5)], lambda samples: None)
+    assert sorted(decoded) == [f"k{number}" for number in range(5)]
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
+    network = Brightness(most=2)
+    batch = [load_pixels(stored(number)) for number in range(7)]
+    results = annotate_in_halves(network, batch)
+    assert [result[0].pixels[0, 0] for result in results if isinstance(result, tuple)] == list(range(7))  # type: ignore[union-attr]
+    assert network.batches == [7, 3, 1, 2, 4, 2, 2]
+
+
+def test_one_image_that_does_not_fit_is_said_in_one_line() -> None:
+    with pytest.raises(
+        WorkerError, match="Brightness must have GPU memory for one 64x64 image, got full; use a smaller"
+    ):
+        annotate_in_halves(Brightness(most=0), [load_pixels(stored(1))])
