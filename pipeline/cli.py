@@ -145,10 +145,18 @@ def verify(
     device: Device = None,
 ) -> None:
     """Check a data set: hashes, counts, offsets, members and, with --deep, every condition. Exit 1 if it is unsound."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     from pipeline.storage import Directory
+    from pipeline.verify import rows_to_check
     from pipeline.verify import verify as check
 
-    report = check(Directory(dataset), deep, _weights(weights_dir), device.value if device else "auto")
+    directory, chosen = Directory(dataset), device.value if device else "auto"
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("checking samples", total=rows_to_check(directory))
+        report = check(directory, deep, _weights(weights_dir), chosen, lambda rows: bar.advance(task, rows))
     for problem in report.problems:
         print(problem)
     depth = " and every condition" if deep else ""
