@@ -50,6 +50,8 @@ class ShardWorker:
         torch.set_num_threads(threads)
         cv2.setNumThreads(1)  # its calls run inside our own threads
         keep_large_blocks()
+        # "float32" means float32: cuDNN would multiply in TF32, with ten bits of mantissa.
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
         self._work = work
         self._progress = progress
         self._annotation = Annotation(
