@@ -212,9 +212,13 @@ def tally_for(condition: Condition, score_threshold: float, names: Mapping[int, 
 
 
 def read_picture(content: bytes) -> UInt8Array:
-    """Decode a member: (height, width) grey or category ids, or (height, width, 3) RGB. OSError if it is no picture."""
+    """Decode a member: (height, width) grey or category ids, or (height, width, 3) RGB. OSError if it is no picture.
+
+    16-bit grey comes out in the 256 levels of the 8-bit one.
+    """
     with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image, np.uint8)
+        pixels = np.asarray(image)
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else np.asarray(pixels, np.uint8)
 
 
 def read_keypoints(content: bytes) -> Float32Array:

@@ -20,6 +20,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
+from pipeline.condition_statistics import read_picture
 from pipeline.layer_reader import LayerReader, open_layers, read_with_layers
 from pipeline.ledger import records
 from pipeline.manifest import read_manifest
@@ -130,6 +131,8 @@ def _read(
 
 def _decode(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as image:
+        if image.mode == "I;16":  # Pillow's convert would clip it at 255
+            return Image.fromarray(read_picture(content)).convert("RGB")
         return image.convert("RGB")
 
 

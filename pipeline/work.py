@@ -51,7 +51,7 @@ class ShardWorker:
         cv2.setNumThreads(1)  # its calls run inside our own threads
         keep_large_blocks()
         # "float32" means float32: cuDNN would multiply in TF32, with ten bits of mantissa.
-        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set at run time
         self._work = work
         self._progress = progress
         self._annotation = Annotation(

@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from stages.crop import ImageConfig
-from stages.records import ArrayMember, ImageMember, UInt8Array
+from stages.records import ArrayMember, ImageMember, UInt8Array, UInt16Array
 
 _COLOUR_TYPE_INDEXED = b"\x03"
 
@@ -62,17 +62,20 @@ def encode_member(member: ImageMember | ArrayMember) -> bytes:
     return file.getvalue()
 
 
-def encode_png(pixels: UInt8Array, palette: bytes | None = None) -> bytes:
+def encode_png(pixels: UInt8Array | UInt16Array, palette: bytes | None = None) -> bytes:
     """Encode (height, width) grey, (height, width, 3) RGB, or with a palette of 768 bytes RGB (height, width) indices.
 
-    Pillow opens the last in mode "P", where np.asarray gives the indices. Raises ValueError for anything else.
+    All are 8-bit but grey, which may have 16 (Pillow's mode "I;16"). Pillow opens indices in mode "P", where np.asarray
+    gives them back. Raises ValueError for anything else.
     """
     import cv2
 
     channels = pixels.shape[2:]
-    if pixels.dtype != np.uint8 or pixels.ndim < 2 or channels not in ((), (3,)):
+    may_have_16_bits = pixels.ndim == 2 and palette is None
+    types = (np.uint8, np.uint16) if may_have_16_bits else (np.uint8,)
+    if pixels.ndim < 2 or channels not in ((), (3,)) or pixels.dtype not in types:
         raise ValueError(
-            "picture to encode must be (height, width) or (height, width, 3) uint8, "
+            "picture to encode must be (height, width) or (height, width, 3) uint8, or grey uint16, "
             f"got {pixels.shape} {pixels.dtype}; scale and convert it"
         )
     if palette is not None and (channels or len(palette) != 768):

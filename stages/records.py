@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+UInt16Array: TypeAlias = npt.NDArray[np.uint16]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -153,8 +154,8 @@ class ImageMember:
     """A condition's picture: `<key>.<extension>`, stored as PNG."""
 
     extension: str
-    pixels: UInt8Array
-    """(height, width) grey or category ids, or (height, width, 3) RGB."""
+    pixels: UInt8Array | UInt16Array
+    """(height, width) grey or category ids, or (height, width, 3) RGB; 16 bits for grey alone."""
     palette: bytes | None = None
     """768 bytes RGB: makes an indexed PNG of (height, width) category ids."""
 

@@ -5,7 +5,7 @@
     (B, H, W) <──head── fuse <─────┴── fuse <──┴───────── fuse <─────────────────┴── fuse <─────────────┘
 
 The layers are those of controlnet_aux's DPTDepthModel (isl-org/DPT, arXiv 2103.13413) on timm. Invariant: in float32
-the result is that model's, up to the rounding of its sums (2e-6 of the map's range, measured).
+the result is that model's, up to the rounding of its sums (under 1e-5 of the map's range, measured).
 """
 
 import warnings

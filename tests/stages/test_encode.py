@@ -154,3 +154,15 @@ def test_threads_and_other_processes_write_the_same_bytes() -> None:
     command = [sys.executable, "-c", program]
     other = subprocess.run(command, input=_smooth().tobytes(), capture_output=True, check=True, env=environment)
     assert other.stdout == expected[1]
+
+
+def test_sixteen_bit_grey_survives_the_file() -> None:
+    depth_hw = np.random.default_rng(0).integers(0, 1 << 16, (48, 64), np.uint16)
+    with Image.open(io.BytesIO(encode_member(ImageMember("depth.png", depth_hw)))) as picture:
+        assert picture.mode == "I;16"
+        assert np.array_equal(np.asarray(picture), depth_hw)
+
+
+def test_sixteen_bit_colour_is_refused() -> None:
+    with pytest.raises(ValueError, match="or grey uint16, got"):
+        encode_png(np.zeros((4, 4, 3), np.uint16))

@@ -9,6 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stages.annotators.canny import CannyConfig, canny_map
+from stages.annotators.protocol import AnnotatorConfig
 from stages.records import Crop, ImageMember, IndexRow, LoadedSample, StoredSample, UInt8Array
 from stages.reference_modules import controlnet_aux_module
 from stages.weights import WeightsStore
@@ -62,7 +63,7 @@ def test_the_annotator_uses_the_thresholds_of_its_table(shared: Path) -> None:
 
 
 def test_it_has_one_member_no_model_and_no_dtype() -> None:
-    config = CannyConfig()
+    config: AnnotatorConfig = CannyConfig()
     assert (config.extensions, config.models, config.resolved_dtype("cpu")) == (("canny.png",), (), "none")
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from stages.annotators.depth import DepthAnnotator, DepthConfig, quantised, scaled, seen_size
 from stages.annotators.midas import load_depth_network, published_network
+from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import WorkerError
 from stages.records import (
     ConditionMembers,
@@ -37,6 +38,9 @@ from stages.weights import WeightsFile, WeightsStore
 
 SIZES = ((64, 128), (128, 64), (128, 128), (64, 192), (192, 128))
 """Height and width in pixels; multiples of 64, to which MidasDetector would round them."""
+
+TOLERANCE = 1e-4
+"""Of the range of a map; 1e-6 is usual, other processors sum in another order."""
 
 WEAK_LAYERS = ("norm3.weight", "conv2.weight", "attn.proj.weight", "mlp.fc2.weight")
 """The ends of the residual branches."""
@@ -131,7 +135,7 @@ def test_the_networks_map_is_that_of_the_reference(
         theirs = detector.model(recipe_input(image_hwc))
         assert theirs.shape == (1, *image_hwc.shape[:2])
         assert theirs.std() > 0.05 * (theirs.max() - theirs.min()) > 0
-        assert relative_difference(annotator.estimate(image_hwc[None]), theirs) < 1e-5
+        assert relative_difference(annotator.estimate(image_hwc[None]), theirs) < TOLERANCE
 
 
 @pytest.mark.slow
@@ -142,7 +146,7 @@ def test_the_map_is_that_of_the_reference_at_the_size_of_generation(
     for path, size in zip(paths, [(512, 512), (640, 416)], strict=True):
         image_hwc = np.array(Image.open(path).convert("RGB").resize(size))
         theirs = detector.model(recipe_input(image_hwc))
-        assert relative_difference(annotator.estimate(image_hwc[None]), theirs) < 1e-4
+        assert relative_difference(annotator.estimate(image_hwc[None]), theirs) < TOLERANCE
 
 
 def test_the_picture_is_that_of_the_reference(
@@ -162,7 +166,7 @@ def test_a_batch_of_five_gives_the_maps_of_five_single_images(annotator: DepthAn
     images_bhwc = np.stack([np.array(Image.open(path).convert("RGB").resize((96, 64))) for path in paths])
     together = annotator.estimate(images_bhwc)
     for image_hwc, map_hw in zip(images_bhwc, together, strict=True):
-        assert relative_difference(map_hw[None], annotator.estimate(image_hwc[None])) < 1e-5
+        assert relative_difference(map_hw[None], annotator.estimate(image_hwc[None])) < TOLERANCE
     pictures = [picture(members) for members in annotator([loaded(image_hwc) for image_hwc in images_bhwc])]
     assert all((found.min(), found.max()) == (0, 255) for found in pictures)
 
@@ -192,7 +196,7 @@ def test_the_network_sees_the_resolution_asked_for_and_the_map_has_the_images_si
     ours = DepthAnnotator(config, annotator._network, "cpu", "float32").estimate(image_hwc[None])
     small = functional.interpolate(recipe_input(image_hwc), (96, 288), mode="bicubic", antialias=True)
     theirs = functional.interpolate(detector.model(small)[:, None], (64, 192), mode="bicubic", antialias=True)
-    assert relative_difference(ours, theirs[:, 0]) < 1e-5
+    assert relative_difference(ours, theirs[:, 0]) < TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -277,10 +281,10 @@ def test_annotating_prints_nothing_and_leaves_no_features_behind(
 def test_the_compiled_network_gives_the_same_map(annotator: DepthAnnotator, images: list[UInt8Array]) -> None:
     compiled = DepthAnnotator(DepthConfig(compile=True), annotator._network, "cpu", "float32")
     image_bhwc = images[3][None]
-    assert relative_difference(compiled.estimate(image_bhwc), annotator.estimate(image_bhwc)) < 1e-4
+    assert relative_difference(compiled.estimate(image_bhwc), annotator.estimate(image_bhwc)) < TOLERANCE
 
 
 def test_its_table_names_one_member_and_one_model() -> None:
-    config = DepthConfig(weights="own.pt", dtype="bfloat16")
+    config: AnnotatorConfig = DepthConfig(weights="own.pt", dtype="bfloat16")
     assert (config.extensions, config.models) == (("depth.png",), (("midas", "own.pt"),))
     assert config.resolved_dtype("cpu") == "bfloat16"
