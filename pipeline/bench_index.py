@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,12 +27,11 @@ from stages.sources.laion_filters import LaionFilters
 
 ROWS_PER_FILE = 1_000_000
 REPEATED_ROWS = 50
-"""One row in so many has the URL and the hash of another."""
-WORDS = (
-    "a the of in and with on for by vintage portrait landscape painting photo print poster sunset mountain forest river "
-    "castle woman man child dog cat horse flower garden city street night light gold blue red green white black modern "
-    "abstract original canvas oil watercolor wall art decor bedroom kitchen wedding dress fashion style design"
-).split()
+"""One row in so many has the URL of another, and one in so many the hash of another."""
+CAPTION_WORDS = 10
+WORDS = """a the of in and with on for by vintage portrait landscape painting photo print poster sunset mountain forest
+river castle woman man child dog cat horse flower garden city street night light gold blue red green white black modern
+abstract original canvas oil watercolor wall art decor bedroom kitchen wedding dress fashion style design logo"""
 FILTERS = LaionFilters(
     min_aesthetic=5.0,
     max_watermark=0.8,
@@ -109,28 +109,29 @@ def write_rows(directory: Path, rows: int) -> None:
 
 def _synthetic_rows(seed: int, rows: int) -> pa.Table:
     rng = np.random.default_rng(seed)
-    ids = rng.integers(0, 2**63, rows)
-    ids[rng.integers(0, rows, rows // REPEATED_ROWS)] = ids[rng.integers(0, rows, rows // REPEATED_ROWS)]
+    numbers, hashes = _with_repetitions(rng, rows), _with_repetitions(rng, rows)
     hosts = pa.array([f"https://cdn{host}.example-{host % 97}.com/images/products/" for host in range(1000)])
-    words = pa.array(WORDS)
-    url = pc.binary_join_element_wise(hosts.take(pa.array(ids % 1000)), pa.array(ids).cast(pa.string()), ".jpg", "")
-    caption = pc.binary_join_element_wise(*(words.take(pa.array(each)) for each in _word_numbers(rng, rows)), " ")
+    places = hosts.take(pa.array(numbers % len(hosts)))
+    words = pa.array(WORDS.split())
+    chosen = [words.take(pa.array(rng.integers(0, len(words), rows))) for _ in range(CAPTION_WORDS)]
     sizes = rng.lognormal(6.5, 0.6, (2, rows)).round()
     sizes[:, rng.random(rows) < 0.01] = np.nan
-    return pa.table(
-        {
-            "URL": url,
-            "TEXT": caption,
-            "WIDTH": sizes[0],
-            "HEIGHT": sizes[1],
-            "similarity": rng.normal(0.32, 0.03, rows),
-            "punsafe": rng.beta(0.2, 4, rows).astype(np.float32),
-            "pwatermark": rng.beta(0.5, 1.5, rows).astype(np.float32),
-            "AESTHETIC_SCORE": rng.normal(5.3, 0.5, rows).astype(np.float32),
-            "hash": ids,
-        }
-    )
+    columns = {
+        "URL": pc.binary_join_element_wise(places, pa.array(numbers).cast(pa.string()), ".jpg", ""),
+        "TEXT": pc.binary_join_element_wise(*chosen, " "),
+        "WIDTH": pa.array(sizes[0]),
+        "HEIGHT": pa.array(sizes[1]),
+        "similarity": pa.array(rng.normal(0.32, 0.03, rows)),
+        "punsafe": pa.array(rng.beta(0.2, 4, rows).astype(np.float32)),
+        "pwatermark": pa.array(rng.beta(0.5, 1.5, rows).astype(np.float32)),
+        "AESTHETIC_SCORE": pa.array(rng.normal(5.3, 0.5, rows).astype(np.float32)),
+        "hash": pa.array(hashes),
+    }
+    return pa.table(columns)
 
 
-def _word_numbers(rng: np.random.Generator, rows: int) -> np.ndarray:
-    return rng.integers(0, len(WORDS), (10, rows))
+def _with_repetitions(rng: np.random.Generator, rows: int) -> npt.NDArray[np.int64]:
+    numbers = rng.integers(0, 2**63, rows)
+    repeated = rng.integers(0, rows, (2, rows // REPEATED_ROWS))
+    numbers[repeated[0]] = numbers[repeated[1]]
+    return numbers

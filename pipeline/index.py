@@ -1,10 +1,10 @@
 """index.parquet: every candidate of a data set in order, written once and trusted by every later run.
 
     source.batches() ──limit, duplicate keys──> index.parquet ──rows [start, stop)──> IndexRow
-           └── counts of the rows that the source dropped ──> its schema metadata
+           └── counts of the rows that the source dropped ──> the file's metadata
 
-A worker reads only the row groups that its plan touches. Ten million rows take no more memory than their keys'
-identities do, and the bytes of the file do not depend on how the source cuts its rows into batches.
+A worker reads only the row groups that its plan touches. Writing keeps 16 bytes of each row in memory, which tell its
+key from all others, and how the source cuts its rows into batches does not show in the file.
 """
 
 import hashlib
@@ -12,7 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import BinaryIO, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,16 +24,18 @@ from pipeline.storage import Directory
 from stages.errors import ManifestError, SourceError
 from stages.records import IndexRow, Reason
 from stages.sources.dropped import from_metadata, to_metadata
-from stages.sources.identities import IdentitySet, key_identities
+from stages.sources.identities import key_identities, repeated
 from stages.sources.index_schema import SCHEMA, from_table
 from stages.sources.protocol import Source
+
+Numbers: TypeAlias = npt.NDArray[np.int64]
 
 INDEX_FILE = "index.parquet"
 ROWS_PER_GROUP = 4096
 GROUPS_PER_WRITE = 16
 
-REPEATING_COLUMNS = ["license", "width", "height", "label_uri", "scores.key_value.key", "rejected_reason"]
-"""Columns whose values repeat, for which a dictionary pays; with one for each column, writing takes half as long again."""
+REPEATING_COLUMNS = ["license", "width", "height", "label_uri", "rejected_reason", "rejected_detail"]
+"""The columns for which a dictionary pays; with one for every column, writing takes half as long again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +53,66 @@ def write_index(directory: Directory, source: Source, limit: int) -> IndexFile:
 
     Raises SourceError if the source lists nothing.
     """
-    counts: Counter[str] = Counter()
-    with (
-        directory.create(INDEX_FILE) as file,
-        pq.ParquetWriter(
-            file, SCHEMA, compression="zstd", use_dictionary=REPEATING_COLUMNS, write_statistics=False
-        ) as writer,
-        ThreadPoolExecutor(1, thread_name_prefix="write") as encoder,
-    ):
-        written = encoder.submit(lambda: None)
-        for table in _whole_groups(_without_duplicates(_counted(_first(source.batches(), limit), counts))):
-            written.result()
-            written = encoder.submit(writer.write_table, table, row_group_size=ROWS_PER_GROUP)
-        written.result()
-        writer.add_key_value_metadata(to_metadata(counts))
+    with directory.create(INDEX_FILE) as file:
+        duplicates = _write(file, source, limit, np.zeros(0, np.int64))
+        if len(duplicates):
+            # Two keys are so rarely the same that listing once more then costs less than always looking before writing.
+            file.seek(0)
+            file.truncate()
+            _write(file, source, limit, duplicates)
     index = open_index(directory)
     if index.rows == 0:
         directory.remove(INDEX_FILE)
-        reasons = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        reasons = ", ".join(f"{count} {name}" for name, count in index.dropped.items() if count)
         advice = f"; its filters dropped all rows: {reasons}" if reasons else ""
         where = f"source {source.kind} {source.base_uri}".rstrip()
         raise SourceError(f"{where} must list at least one image, got none{advice}")
     return index
+
+
+def _write(file: BinaryIO, source: Source, limit: int, duplicates: Numbers) -> Numbers:
+    """Write the rows of a source, rejecting `duplicates`; returns the numbers of all rows to be rejected as such."""
+    counts: Counter[str] = Counter()
+    keys, candidates = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.bool_)]
+    start = 0
+    with (
+        pq.ParquetWriter(
+            file,
+            SCHEMA,
+            compression="zstd",
+            use_dictionary=REPEATING_COLUMNS,
+            write_statistics=False,
+            write_batch_size=ROWS_PER_GROUP,
+        ) as writer,
+        ThreadPoolExecutor(1, thread_name_prefix="write") as encoder,
+    ):
+        written = encoder.submit(lambda: None)
+        for table in _whole_groups(_counted(_first(source.batches(), limit), counts)):
+            keys.append(key_identities(table.column("key").chunk(0)))
+            candidates.append(pc.equal(table.column("rejected_reason"), "").to_numpy())
+            table = _reject(table, duplicates[np.searchsorted(duplicates, start) :] - start)
+            start += table.num_rows
+            written.result()
+            written = encoder.submit(writer.write_table, table, row_group_size=ROWS_PER_GROUP)
+        written.result()
+        writer.add_key_value_metadata(to_metadata(counts))
+    return np.flatnonzero(repeated(np.concatenate(keys)) & np.concatenate(candidates))
+
+
+def _reject(table: pa.Table, duplicates: Numbers) -> pa.Table:
+    """Reject rows by their sorted numbers, as far as the table has them: samples of one key would be read as one."""
+    again = np.zeros(table.num_rows, np.bool_)
+    again[duplicates[: np.searchsorted(duplicates, table.num_rows)]] = True
+    if not again.any():
+        return table
+    reasons = {
+        "rejected_reason": Reason.DUPLICATE_KEY.value,
+        "rejected_detail": pc.binary_join_element_wise("key ", table.column("key"), " is already in the index", ""),
+    }
+    for name, value in reasons.items():
+        column = pc.if_else(pa.array(again), value, table.column(name))
+        table = table.set_column(table.schema.get_field_index(name), SCHEMA.field(name), column)
+    return table
 
 
 def open_index(directory: Directory) -> IndexFile:
@@ -111,23 +154,6 @@ def _counted(batches: Iterator[pa.RecordBatch], counts: Counter[str]) -> Iterato
     """Add up what the source has dropped, and pass on its rows."""
     for batch in batches:
         counts.update(from_metadata(batch.schema.metadata))
-        yield batch
-
-
-def _without_duplicates(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Reject every row whose key came before: two samples of one key would be read as one."""
-    seen = IdentitySet()
-    for batch in batches:
-        keys, reasons, details = (batch.column(name) for name in ("key", "rejected_reason", "rejected_detail"))
-        again = pc.and_(pa.array(seen.add(key_identities(keys))), pc.equal(reasons, ""))
-        if pc.any(again).as_py():
-            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-            detail = pc.binary_join_element_wise("key ", keys, " is already in the index", "")
-            columns |= {
-                "rejected_reason": pc.if_else(again, Reason.DUPLICATE_KEY.value, reasons),
-                "rejected_detail": pc.if_else(again, detail, details),
-            }
-            batch = pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
         yield batch
 
 

@@ -69,9 +69,10 @@ def verify(
 ) -> Report:
     """Check every file, hash, count and member of a data set and its layers; with `deep`, compute each condition again.
 
-    `progress` is told of rows as they are checked, from several threads; `rows_to_check` is about their sum. Raises
-    ManifestError if dataset.json or the index cannot be used at all, WeightsError if `deep` needs weights that are not
-    there or are not those that the data set was made with. Whatever else is wrong is in the report.
+    `progress` is told of rows as they are checked, from several threads; `rows_to_check` is their sum. Raises
+    ManifestError if dataset.json or the index cannot be used at all, and with `deep` WeightsError if weights are
+    missing or not those that the data set was made with, ConfigError if the device lacks a recorded dtype, SourceError
+    if the storage of label maps fails. Whatever else is wrong is in the report.
     """
     about = read_description(directory)
     index_rows, index_problems = check_index(directory, about.manifest)

@@ -27,7 +27,7 @@ from stages.errors import ConfigError, WeightsError
 from stages.load import load_labels
 from stages.members import load_pixels, read_crop
 from stages.precision import resolve_device
-from stages.records import IndexRow, Reason, Rejection, StoredSample
+from stages.records import Condition, IndexRow, Reason, Rejection, StoredSample
 from stages.settings import changed
 from stages.weights import WeightsStore
 
@@ -57,8 +57,10 @@ class DeepCheck:
         self._loading = loading_of(config)
         self._built: dict[tuple[str, str], Annotator] = {}
         self._not_compared: list[str] = []
-        self._without_labels: list[str] = []
+        self._without_labels = 0
+        self._first_without_labels = ""
         self._configs = list(self._of_this_version(config, manifest))
+        self._needs_labels = any(each.condition is Condition.SEGMENTATION for each in self._configs)
         for annotator in self._configs:
             self._annotator(annotator, manifest.numerics)
 
@@ -69,12 +71,13 @@ class DeepCheck:
         if torch.get_num_threads() != record.numerics.threads_per_worker:
             torch.set_num_threads(record.numerics.threads_per_worker)
         crop = read_crop(members["json"])
-        labels = load_labels(row, self._loading, crop)
+        labels = load_labels(row, self._loading, crop) if self._needs_labels else b""
         if isinstance(labels, Rejection):
             if labels.reason is not Reason.MISSING_LABELS:
                 yield f"label map must be usable as it was, got {labels.reason}: {labels.detail}"
                 return
-            self._without_labels.append(row.label_uri)
+            self._without_labels += 1
+            self._first_without_labels = self._first_without_labels or row.label_uri
             labels = b""
         stored = StoredSample(row, members["txt"].decode(), members[self._image_format], labels, crop)
         sample = load_pixels(stored)
@@ -93,9 +96,9 @@ class DeepCheck:
         """Yield what could not be checked, once everything else has been."""
         yield from self._not_compared
         if self._without_labels:
-            number, first = len(self._without_labels), self._without_labels[0]
             where = f"below {self._loading.base_uri}" if self._loading.base_uri else "where the index says"
-            yield f"label maps must still be {where}, got none for {number} samples, first {first}; bring them back"
+            got = f"none for {self._without_labels} samples, first {self._first_without_labels}"
+            yield f"label maps must still be {where}, got {got}; bring them back"
 
     def _of_this_version(self, config: PrepareConfig, manifest: Manifest) -> Iterator[AnnotatorConfig]:
         """Yield the annotators whose algorithm is still the one that made the data set."""

@@ -7,12 +7,12 @@ Everything in dataset.json besides the totals follows from its config, its index
 the hashes of the weights.
 """
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config import PrepareConfig, check_config
@@ -26,6 +26,7 @@ from pipeline.storage import Directory
 from pipeline.verify_problem import REMAKE_MANIFEST, Problem
 from stages.errors import ConfigError, ManifestError
 from stages.records import IndexRow
+from stages.sources.identities import IdentitySet, key_identities
 
 UNREADABLE = (OSError, ValueError, TypeError, pa.ArrowException)
 """What pyarrow, and the conversion of its values, raise for a damaged file."""
@@ -109,6 +110,7 @@ def _derived_values(
     ]
     yield "conditions", expected, [_made_by(entry) for entry in manifest.conditions]
     if base:
+        yield "labels", base.manifest.labels, manifest.labels
         below, here = _image_inputs(base.config), _image_inputs(config)
         yield from ((f"config {name}", value, here.get(name)) for name, value in below.items())
     inputs = _inputs(manifest, config, base)
@@ -168,28 +170,20 @@ def read_index_rows(directory: Directory, plan: ShardPlan) -> list[IndexRow]:
 
 
 def _repeated_keys(directory: Directory, samples_per_shard: int) -> Iterator[Problem]:
-    """Yield each key that two candidates of the index share: readers would take their samples for one.
-
-    Holds 8 bytes a row, and keys only where two rows may share one.
-    """
-    hashes, times = np.unique(array("q", (hash(key) for _, key in _candidates(directory))), return_counts=True)
-    repeated = {int(each) for each in hashes[times > 1]}
-    first: dict[str, int] = {}
-    for row, key in _candidates(directory) if repeated else ():
-        if hash(key) in repeated and first.setdefault(key, row) != row:
-            what = f"index must have each key once, got it in rows {first[key]} and {row}; prepare into a new directory"
-            yield Problem(ShardPlan(row // samples_per_shard, row, row + 1).name, key, what)
-
-
-def _candidates(directory: Directory) -> Iterator[tuple[int, str]]:
-    """Number and key of each row of the index that its source did not reject."""
+    """Yield each key that two candidates of the index share: readers would take their samples for one."""
+    seen = IdentitySet()
+    row = 0
     try:
         with directory.open(INDEX_FILE) as file:
-            row = 0
             for batch in pq.ParquetFile(file).iter_batches(columns=["key", "rejected_reason"], use_threads=False):
-                keys, reasons = batch.column("key").to_pylist(), batch.column("rejected_reason").to_pylist()
-                yield from ((row + n, key) for n, key in enumerate(keys) if not reasons[n])
-                row += len(keys)
+                keys = batch.column("key").cast(pa.string()).fill_null("")
+                candidates = np.flatnonzero(pc.equal(batch.column("rejected_reason"), "").fill_null(False))
+                again = seen.add(key_identities(keys.take(pa.array(candidates))))
+                for position in candidates[again].tolist():
+                    what = f"index.parquet must have the key once, got it again in row {row + position}"
+                    shard = ShardPlan((row + position) // samples_per_shard, row, row + 1).name
+                    yield Problem(shard, keys[position].as_py(), f"{what}; prepare into another directory")
+                row += batch.num_rows
     except UNREADABLE as error:
         raise _unreadable(directory, error) from None
 

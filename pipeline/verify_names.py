@@ -3,16 +3,18 @@
 Hidden files are let be: no reader sees them, and a copy that came through a hub or a desktop has some.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from pipeline.layer import LAYERS
 from pipeline.plan import ShardPlan
+from pipeline.replaced_tars import is_tar_of, replaced_tars
 from pipeline.shards import RECORD_SUFFIX
 from pipeline.storage import PARTIAL, Directory
 from pipeline.verify_problem import REMAKE_MANIFEST, Problem
+from stages.errors import ShardCorrupt
 
 SHARDS = "shards"
-TAR_SUFFIX = ".tar"
 
 
 def check_names(
@@ -29,12 +31,17 @@ def check_names(
     for name in sorted(there - {*required, SHARDS, LAYERS}):
         yield from _foreign(name)
     shards = set((directory / SHARDS).names())
-    expected = {plan.name + suffix for plan in plans for suffix in (RECORD_SUFFIX, TAR_SUFFIX)}
-    for name in sorted(shards - expected):
-        stem, dot, suffix = name.rpartition(".")
-        if dot + suffix == TAR_SUFFIX and stem + RECORD_SUFFIX in shards:
+    planned = {plan.name for plan in plans}
+    for name in sorted(shards):
+        shard, _, suffix = name.partition(".")
+        if shard in planned and (f".{suffix}" == RECORD_SUFFIX or is_tar_of(name, shard)):
+            continue
+        if is_tar_of(name, shard) and shard + RECORD_SUFFIX in shards:
             continue  # its record is foreign, and that is enough
         yield from _foreign(f"{SHARDS}/{name}")
+    with contextlib.suppress(ShardCorrupt):  # which is reported with its shard
+        for name in replaced_tars(directory / SHARDS):
+            yield Problem("", "", f"{SHARDS}/{name} must be gone with the retry that replaced it; prepare again")
 
 
 def _foreign(name: str) -> Iterator[Problem]:

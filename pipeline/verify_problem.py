@@ -28,18 +28,26 @@ class Problem:
 
 
 def folded(problems: Iterable[Problem]) -> list[Problem]:
-    """Say once what is wrong with consecutive shards as a whole: an interrupted copy may lack thousands of them."""
+    """Say once what is wrong with consecutive shards as a whole: an interrupted copy may lack thousands of them.
+
+    In the folded line `<shard>` stands for each one's name.
+    """
     lines: list[Problem] = []
     for problem in problems:
         if lines and _continues(lines[-1], problem):
             first = lines[-1].shard.partition(" ")[0]
-            lines[-1] = replace(problem, shard=f"{first} to {problem.shard}")
+            lines[-1] = replace(problem, shard=f"{first} to {problem.shard}", what=_without_name(problem))
         else:
             lines.append(problem)
     return lines
 
 
 def _continues(before: Problem, problem: Problem) -> bool:
-    if before.key or problem.key or not before.shard or not problem.shard or before.what != problem.what:
+    if before.key or problem.key or not before.shard or not problem.shard:
         return False
-    return int(before.shard[-SHARD_DIGITS:]) + 1 == int(problem.shard)
+    last = before.shard[-SHARD_DIGITS:]
+    return int(last) + 1 == int(problem.shard) and _without_name(before) == _without_name(problem)
+
+
+def _without_name(problem: Problem) -> str:
+    return problem.what.replace(problem.shard, "<shard>")

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pipeline.config import PrepareConfig
 from pipeline.field_types import mistyped
 from pipeline.plan import ShardPlan
-from pipeline.shards import ShardRecord, read_record
+from pipeline.replaced_tars import is_tar_of
+from pipeline.shards import RECORD_SUFFIX, ShardRecord, read_record
 from pipeline.storage import Directory
 from pipeline.verify_manifest import unusable_numerics
 from pipeline.verify_problem import REMAKE_SHARD, Problem
@@ -24,27 +25,28 @@ def read_own_record(
 
     It must be made for one of the fingerprints and, in a layer, be bound to the record with `base_sha256`.
     """
+    name = plan.name + RECORD_SUFFIX
     try:
         record = read_record(shards, plan.name)
     except FileNotFoundError:
-        return Problem(plan.name, "", "record must be there, got none; prepare again")
+        return Problem(plan.name, "", f"{name} must be there, got none; prepare again")
     except (ShardCorrupt, OSError) as error:
         return Problem(plan.name, "", str(error))
     what = mistyped(record)
     if what:
-        what = f"record must have the format's types, got {what}"
+        what = f"must have the format's types, got {what}"
     elif (record.name, record.start, record.stop) != (plan.name, plan.start, plan.stop):
         expected, got = f"rows {plan.start} to {plan.stop}", f"rows {record.start} to {record.stop}"
-        what = f"record must be of shard {plan.name} with {expected}, got {record.name} with {got}"
+        what = f"must be of shard {plan.name} with {expected}, got {record.name} with {got}"
     elif record.plan not in {plan.digest(each) for each in fingerprints}:
-        what = "record must be of this data set, got one of another fingerprint"
-    elif record.tar != (f"{plan.name}.tar" if record.samples else ""):
-        what = f"record must name the tar of its {len(record.samples)} samples as the shard, got {record.tar!r}"
+        what = "must be a record of this data set, got one of another fingerprint"
+    elif not (is_tar_of(record.tar, plan.name) if record.samples else record.tar == ""):
+        what = f"must name the tar of its {len(record.samples)} samples as the shard, got {record.tar!r}"
     elif record.base_sha256 != base_sha256:
-        what = "record must be bound to the record below it, got another base_sha256"
+        what = "must be bound to the record below it, got another base_sha256"
     else:
         what = unusable_numerics(config, record.numerics)
-    return Problem(plan.name, "", f"{what}; {REMAKE_SHARD}") if what else record
+    return Problem(plan.name, "", f"{name} {what}; {REMAKE_SHARD}") if what else record
 
 
 def check_record(record: ShardRecord, rows: Sequence[IndexRow], config: PrepareConfig) -> Iterator[Problem]:
@@ -53,13 +55,13 @@ def check_record(record: ShardRecord, rows: Sequence[IndexRow], config: PrepareC
     for entry in record.samples:
         if (entry.width, entry.height) != (width, height):
             got = f"{entry.width}x{entry.height}"
-            yield _problem(record, entry.key, f"record must give the sample {width}x{height} pixels, got {got}")
+            yield _problem(record, entry.key, f"must give the sample {width}x{height} pixels, got {got}")
     if rows:
         yield from _check_keys(record, rows)
 
 
 def _problem(record: ShardRecord, key: str, what: str) -> Problem:
-    return Problem(record.name, key, f"{what}; {REMAKE_SHARD}")
+    return Problem(record.name, key, f"{record.name}{RECORD_SUFFIX} {what}; {REMAKE_SHARD}")
 
 
 def _check_keys(record: ShardRecord, rows: Sequence[IndexRow]) -> Iterator[Problem]:
@@ -72,13 +74,13 @@ def _check_keys(record: ShardRecord, rows: Sequence[IndexRow]) -> Iterator[Probl
     lost = deque((listed - recorded).elements())
     for key in (recorded - listed).elements():
         if key in listed:
-            what = f"record must have the key {listed[key]} times, like the index, got it {recorded[key]} times"
+            what = f"must have the key {listed[key]} times, like the index, got it {recorded[key]} times"
         else:
             place = f"in place of {lost.popleft()}" if lost else "besides"
-            what = f"record must have only the keys of its rows in the index, got this one {place}"
+            what = f"must have only the keys of its rows in the index, got this one {place}"
         yield _problem(record, key, what)
     for key in lost:
-        yield _problem(record, key, "record must have the key among its samples or rejections, got neither")
+        yield _problem(record, key, "must have the key among its samples or rejections, got neither")
     if recorded == listed:
         yield from _check_order(record, rows)
 
@@ -92,6 +94,8 @@ def _check_order(record: ShardRecord, rows: Sequence[IndexRow]) -> Iterator[Prob
         elif rejected and rejected[0].key == row.key and row.rejection in (None, rejected[0]):
             rejected.popleft()
         else:
-            expected = f"reject it like the index as {row.rejection.reason}" if row.rejection else "keep its order"
-            yield _problem(record, row.key, f"record must {expected}, got something else")
+            expected = "list the key in the order of the index"
+            if row.rejection:
+                expected = f"reject the key as {row.rejection.reason}, like the index"
+            yield _problem(record, row.key, f"must {expected}, got something else")
             return

@@ -94,16 +94,18 @@ class ShardCheck:
         self, record: ShardRecord, suspects: frozenset[str], check_sample: CheckMembers
     ) -> Iterator[Problem]:
         if not record.tar:
-            if self.shards.exists(f"{record.name}.tar"):
-                yield Problem(record.name, "", "tar must not be there, since every row is rejected; remove it")
+            name = f"{record.name}.tar"
+            if self.shards.exists(name):
+                what = f"{name} must not be there, since its record rejects every row; remove it"
+                yield Problem(record.name, "", what)
             return
         try:
             with self.shards.open(record.tar) as file:
                 yield from check_tar(file, record, suspects, check_sample)
         except FileNotFoundError:
-            yield Problem(record.name, "", f"tar must be there, got none; {REMAKE_SHARD}")
+            yield Problem(record.name, "", f"{record.tar} must be there, got none; {REMAKE_SHARD}")
         except OSError as error:
-            yield Problem(record.name, "", f"tar must be readable, got {error}; mend the storage")
+            yield Problem(record.name, "", f"{record.tar} must be readable, got {error}; mend the storage")
 
     def _check_sample(
         self,

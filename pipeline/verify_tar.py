@@ -41,8 +41,8 @@ def check_tar(
         try:
             members = _members(_run(file, entry, size), entry.key)
         except ShardCorrupt as error:
-            misplaced = f"record must place the sample at byte {end} of the tar, got {entry.offset}"
-            damaged.append((entry.key, misplaced if is_known and entry.offset != end else str(error)))
+            misplaced = f"{record.name}.json must place the sample at byte {end} of the tar, got {entry.offset}"
+            damaged.append((entry.key, misplaced if is_known and entry.offset != end else f"{record.tar} {error}"))
             is_known = False
             continue
         if is_known and entry.offset != end:
@@ -53,15 +53,15 @@ def check_tar(
     if size != record.tar_bytes:
         first = damaged[0][0] if damaged else ""
         got = f"{size} and {len(damaged)} damaged samples, this one the first" if damaged else f"{size}"
-        yield _problem(record, first, f"tar must have {record.tar_bytes} bytes, got {got}")
+        yield _problem(record, first, f"{record.tar} must have {record.tar_bytes} bytes, got {got}")
     else:
         yield from (_problem(record, key, what) for key, what in damaged)
     if is_known:
         what = _after_the_last(file, end)
         if not what and sha256 != record.tar_sha256:
-            what = f"tar must have sha256 {record.tar_sha256}, got {sha256}, although each of its samples is intact"
+            what = f"must have sha256 {record.tar_sha256}, got {sha256}, although each of its samples is intact"
         if what:
-            yield _problem(record, "", what)
+            yield _problem(record, "", f"{record.tar} {what}")
 
 
 def _problem(record: ShardRecord, key: str, what: str) -> Problem:
@@ -72,11 +72,11 @@ def _run(file: BinaryIO, entry: SampleEntry, size: int) -> bytes:
     """Read the bytes that an entry points at in a file of `size` bytes; ShardCorrupt if they are not its."""
     if not 0 <= entry.offset < entry.offset + entry.bytes <= size:
         got = f"{entry.bytes} bytes at byte {entry.offset}"
-        raise ShardCorrupt(f"record must place the sample within the tar's {size} bytes, got {got}")
+        raise ShardCorrupt(f"must hold the sample within its {size} bytes, got {got} in the record")
     file.seek(entry.offset)
     run = file.read(entry.bytes)
     if zlib.crc32(run) != entry.crc32:
-        raise ShardCorrupt(f"sample in the tar must have crc32 {entry.crc32:08x}, got {zlib.crc32(run):08x}")
+        raise ShardCorrupt(f"sample must have crc32 {entry.crc32:08x}, got {zlib.crc32(run):08x}")
     return run
 
 
@@ -94,9 +94,9 @@ def _members(run: bytes, key: str) -> dict[str, bytes]:
         position = start + size + -size % tarfile.BLOCKSIZE
         stem, _, extension = name.partition(".")
         if stem != key:
-            raise ShardCorrupt(f"sample's run in the tar must hold only its own members, got {name!r}")
+            raise ShardCorrupt(f"sample must hold only its own members, got {name!r}")
         if extension <= before:
-            raise ShardCorrupt(f"sample's members must be in order and each there once, got {name!r} after {before}")
+            raise ShardCorrupt(f"sample must hold its members in order, each once, got {name!r} after {before}")
         if position > len(run) or any(run[start + size : position]):
             raise ShardCorrupt(f"member {name!r} must be padded with zeros to whole blocks, got another length")
         members[extension] = run[start : start + size]
@@ -112,7 +112,7 @@ def _plain_header(block: bytes) -> tuple[str, int]:
         plain.size = info.size
         is_plain = plain.tobuf(tarfile.USTAR_FORMAT, tarfile.ENCODING, "surrogateescape") == block
     except (tarfile.HeaderError, ValueError) as error:
-        raise ShardCorrupt(f"sample's run in the tar must be tar members, got {error}") from None
+        raise ShardCorrupt(f"sample must be a run of tar members, got {error}") from None
     if not is_plain:
         raise ShardCorrupt(f"member {info.name!r} must be a plain file of no time and owner, got another tar header")
     return info.name, info.size
@@ -122,10 +122,10 @@ def _between(file: BinaryIO, record: ShardRecord, end: int, entry: SampleEntry) 
     """Explain why an intact sample does not lie where the one before it ends."""
     name = _name_at(file, end)
     if entry.offset < end or name.partition(".")[0] in {each.key for each in record.samples}:
-        what = f"sample must lie at byte {end} of the tar, where the one before it ends, got {entry.offset}"
-        return _problem(record, entry.key, what)
-    what = f"tar must hold only its record's samples, got {name or 'something else'!r} at byte {end}"
-    return _problem(record, "", what)
+        what = f"must hold the sample at byte {end}, where the one before it ends, got {entry.offset}"
+        return _problem(record, entry.key, f"{record.tar} {what}")
+    what = f"must hold only its record's samples, got {name or 'something else'!r} at byte {end}"
+    return _problem(record, "", f"{record.tar} {what}")
 
 
 def _after_the_last(file: BinaryIO, end: int) -> str:
@@ -138,8 +138,8 @@ def _after_the_last(file: BinaryIO, end: int) -> str:
         return ""
     name = _name_at(file, end)
     if name:
-        return f"tar must hold only its record's samples, got {name!r} at byte {end}"
-    return f"tar must end with {zeros} zeros at byte {end}, got other bytes"
+        return f"must hold only its record's samples, got {name!r} at byte {end}"
+    return f"must end with {zeros} zeros at byte {end}, got other bytes"
 
 
 def _name_at(file: BinaryIO, position: int) -> str:

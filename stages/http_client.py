@@ -87,8 +87,19 @@ def open_session(config: FetchConfig) -> aiohttp.ClientSession:
             "Connection": "close",
         },
         cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=[_send_once],
         auto_decompress=False,
     )
+
+
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself when its connection breaks off: attempts are counted here."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def get(session: aiohttp.ClientSession, url: str, config: FetchConfig) -> bytes | Failure:
@@ -181,11 +192,11 @@ def _decoded(body: bytes, encoding: str, config: FetchConfig) -> bytes | Failure
     try:
         content = decoder.decompress(body, config.max_bytes + 1)
     except zlib.error:
-        encoding, content = f"something else than {encoding}", b""
+        content = b""
     if len(content) > config.max_bytes:
         return _too_large(config)
     if encoding not in ENCODINGS or not decoder.eof:
-        return Failure(Reason.BAD_RESPONSE, f"body must be plain or whole gzip or deflate, got {encoding[:100]}")
+        return Failure(Reason.BAD_RESPONSE, f"body must be plain or whole gzip or deflate, got {encoding[:100]!r}")
     return content
 
 

@@ -103,6 +103,15 @@ class Estimator:
     std: tuple[float, float, float]
 
 
+def ignore_deprecations() -> None:
+    """Keep what mmpose 1.3.2 calls in torch under its older names off the terminal, for the rest of the process.
+
+    Not by `warnings.catch_warnings`: other threads decode images meanwhile, and it swaps a list that they share.
+    """
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"mmpose\.")
+    warnings.filterwarnings("ignore", r"torch\.meshgrid: in an upcoming release", UserWarning)
+
+
 def build_estimator(config_name: str) -> Estimator:
     """Build a pose estimator with random weights.
 

@@ -37,6 +37,7 @@ REASONS = {
     "denied": Reason.BAD_RESPONSE,
     "garbage": Reason.BAD_RESPONSE,
     "ungzipped": Reason.BAD_RESPONSE,
+    "tangled": Reason.BAD_RESPONSE,
     "reset": Reason.CONNECT,
     "hangup": Reason.CONNECT,
     "cut": Reason.TRUNCATED,
@@ -80,7 +81,7 @@ class MisbehavingServer:
         """By host of the URL; `most_requests` is the highest that each has been."""
         self.most_requests: Counter[str] = Counter()
         self.user_agents: set[str] = set()
-        self._seed, self._longest_delay_seconds = seed, longest_delay_seconds
+        self.seed, self._longest_delay_seconds = seed, longest_delay_seconds
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="misbehaving")
         self._started = threading.Event()
 
@@ -132,13 +133,15 @@ class MisbehavingServer:
         self.open_requests[host] += 1
         self.most_requests[host] = max(self.most_requests[host], self.open_requests[host])
         try:
-            await asyncio.sleep(self._longest_delay_seconds * random_for(self._seed, "delay", path).random())
+            await asyncio.sleep(self._longest_delay_seconds * random_for(self.seed, "delay", path).random())
             _, way, number = path.split("/")
-            await self._answer("photo" if self.is_mended else way, int(number), path, writer)
+            await self._answer("photo" if self.is_mended else way, int(number), path, reader, writer)
         finally:
             self.open_requests[host] -= 1
 
-    async def _answer(self, way: str, number: int, path: str, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, way: str, number: int, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         photograph = self.photograph(number)
         sized = f"Content-Length: {len(photograph)}"
         match way:
@@ -158,6 +161,8 @@ class MisbehavingServer:
                 writer.write(_head(200, "Content-Encoding: gzip", f"Content-Length: {len(body)}") + body)
             case "ungzipped":
                 writer.write(_head(200, "Content-Encoding: gzip", sized) + photograph)
+            case "tangled":
+                writer.write(_head(200, "Content-Encoding: \xff\xfe", sized) + photograph)
             case "redirect" | "loop" | "inside" | "elsewhere":
                 places = {"redirect": f"/photo/{number}", "loop": f"/loop/{number + 1}", "elsewhere": "ftp://x/y"}
                 place = places.get(way) or self.url("photo", number, "127.0.0.2")
@@ -200,10 +205,10 @@ class MisbehavingServer:
             case "reset":
                 _reset(writer)
             case "stall":
-                await self._stop.wait()
+                await reader.read()  # until the client goes away
             case "halt":
                 writer.write(_head(200, sized) + photograph[: len(photograph) // 2])
-                await self._stop.wait()
+                await reader.read()
             case "drip":
                 writer.write(_head(200, sized))
                 for byte in photograph:
@@ -224,7 +229,7 @@ def load_photographs(shared: Path) -> list[bytes]:
 
 
 def _head(status: int, *headers: str) -> bytes:
-    return "\r\n".join([f"HTTP/1.1 {status} Said", *headers, "", ""]).encode()
+    return "\r\n".join([f"HTTP/1.1 {status} Said", *headers, "", ""]).encode("latin-1")
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.annotators.pose_network import inference
 from stages.errors import WeightsError
 from stages.openmmlab import placeholders
 from stages.records import Float32Array, UInt8Array
@@ -48,7 +47,7 @@ class PersonDetector:
             torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(self._device).float() / 255
             for image in images_hwc
         ]
-        with inference():
+        with torch.inference_mode():
             detections = self._network(images_bchw)
         boxes = []
         for found in detections:

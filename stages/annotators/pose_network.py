@@ -7,14 +7,18 @@ The batch norms are folded into their convolutions and the weights lie channels-
 Invariant: decoding works on float32, whatever type the convolutions run in.
 """
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from stages.openmmlab import Estimator, build_estimator, load_estimator_weights, placeholders
+from stages.openmmlab import (
+    Estimator,
+    build_estimator,
+    ignore_deprecations,
+    load_estimator_weights,
+    placeholders,
+)
 from stages.precision import ResolvedDtype
 from stages.records import Float32Array, UInt8Array
 from stages.weights import WeightsFile
@@ -66,11 +70,13 @@ class PoseNetwork:
 
         Returns for each (persons, 17, 3): x, y in pixels of the input, score. A top-down network finds one person.
         """
+        import torch
         from mmpose.structures import PoseDataSample
 
+        ignore_deprecations()
         description = {"input_size": self.input_size, "flip_indices": MIRRORED_KEYPOINTS}
         samples = [PoseDataSample(metainfo=description) for _ in inputs_hwc]
-        with inference():
+        with torch.inference_mode():
             inputs_bchw = self._normalised(np.stack(inputs_hwc))
             features = self._features(inputs_bchw)
             # mmpose averages what it finds in the input and in its mirror image (flip_test).
@@ -112,16 +118,6 @@ def load_pose_network(
     estimator = build_estimator(config_name)
     load_estimator_weights(estimator, file)
     return PoseNetwork(estimator, device, dtype, test_settings)
-
-
-@contextmanager
-def inference() -> Iterator[None]:
-    """Run networks without gradients, and without the warnings that mmpose 1.3.2 earns itself in a newer torch."""
-    import torch
-
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def warped(

@@ -8,19 +8,20 @@ sha256, of which 120 bits or more are kept (among 10^10 names two share them wit
 """
 
 import hashlib
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-UInt8Matrix = npt.NDArray[np.uint8]
-Identities = npt.NDArray[np.uint64]
+UInt8Matrix: TypeAlias = npt.NDArray[np.uint8]
+Identities: TypeAlias = npt.NDArray[np.uint64]
 """(names, 2), C-contiguous; the second word is not 0."""
-Flags = npt.NDArray[np.bool_]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 
 FEWEST_SLOTS = 1 << 16
 MOST_FULL = 0.7
-"""The table doubles above this share of full slots: a new identity then looks at three of them on average."""
+"""The table doubles above this share of full slots: a new identity then looks at three or four of them."""
 MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93], np.uint64)
 """Odd, with well-spread bits; the first is 2^64 divided by the golden ratio (Knuth's multiplicative hashing)."""
 
@@ -43,11 +44,12 @@ class IdentitySet:
 
     def add(self, identities: Identities) -> Flags:
         """Add identities, in order; returns True for each that was added before, in this call or an earlier one."""
-        again = _repeated(identities)
+        again = repeated(identities)
         first = np.flatnonzero(~again)
-        self._reserve(len(first))
-        known = self._insert(identities[first])
-        self._count += len(first) - int(np.count_nonzero(known))
+        new = identities if len(first) == len(again) else identities[first]
+        self._reserve(len(new))
+        known = self._insert(new)
+        self._count += len(new) - int(np.count_nonzero(known))
         again[first] = known
         return again
 
@@ -65,23 +67,22 @@ class IdentitySet:
     def _insert(self, identities: Identities) -> Flags:
         """Insert identities that differ from each other; returns True for each that was there already."""
         known = np.zeros(len(identities), np.bool_)
-        items = identities.view(np.complex128)[:, 0]
-        second_words = self._table.view(np.uint64)[1::2]
         shift = np.uint64(65 - len(self._table).bit_length())
-        mixed = (identities[:, 0] * MULTIPLIERS[0] ^ identities[:, 1]) * MULTIPLIERS[1]
-        slots = (mixed >> shift).astype(np.int64)
-        rows, step = np.arange(len(items)), 0
+        rows, slots, step = np.arange(len(identities)), (_mixed(identities) >> shift).view(np.int64), 0
+        items = identities.view(np.complex128)[:, 0]
         while len(rows):
-            empty = second_words[slots] == 0
-            claims = np.flatnonzero(empty)
-            self._table[slots[claims]] = items[rows[claims]]  # of several that claim one slot the last one gets it
-            there, own = _words(self._table[slots]), _words(items[rows])
-            placed = (there[:, 1] == own[:, 1]) & (there[:, 0] == own[:, 0])
-            known[rows[placed & ~empty]] = True
-            others = np.flatnonzero(~placed)
+            there = self._table[slots]
+            left = ~_equal(there, items)
+            known[rows] = ~left
+            empty = np.flatnonzero(_words(there)[:, 1] == 0)
+            claimed, claimants = slots[empty], items[empty]
+            self._table[claimed] = claimants  # of several that claim one slot the last one gets it
+            left[empty] = ~_equal(self._table[claimed], claimants)
+            others = np.flatnonzero(left)
             step += 1
             # Steps of 1, 2, 3, ... visit every slot of a table whose size is a power of two.
-            rows, slots = rows[others], (slots[others] + step) & (len(self._table) - 1)
+            slots = (slots[others] + step) & (len(self._table) - 1)
+            rows, items = rows[others], items[others]
         return known
 
 
@@ -89,14 +90,27 @@ def _words(items: npt.NDArray[np.complex128]) -> Identities:
     return items.view(np.uint64).reshape(-1, 2)
 
 
-def _repeated(identities: Identities) -> Flags:
+def _equal(items: npt.NDArray[np.complex128], others: npt.NDArray[np.complex128]) -> Flags:
+    """Compare the bits: as numbers, two NaN would differ."""
+    left, right = _words(items), _words(others)
+    equal: Flags = (left[:, 1] == right[:, 1]) & (left[:, 0] == right[:, 0])
+    return equal
+
+
+def _mixed(identities: Identities) -> npt.NDArray[np.uint64]:
+    """One word of each identity's two, in whose first bits they all show."""
+    mixed: npt.NDArray[np.uint64] = (identities[:, 0] * MULTIPLIERS[0] ^ identities[:, 1]) * MULTIPLIERS[1]
+    return mixed
+
+
+def repeated(identities: Identities) -> Flags:
     """True for each identity that stands earlier in the same array."""
     again = np.zeros(len(identities), np.bool_)
-    low = np.ascontiguousarray(identities[:, 1])
-    ordered = np.sort(low)
+    mixed = _mixed(identities)
+    ordered = np.sort(mixed)
     equal = ordered[1:] == ordered[:-1]
     if equal.any():
-        suspects = np.flatnonzero(np.isin(low, ordered[1:][equal]))
+        suspects = np.flatnonzero(np.isin(mixed, ordered[1:][equal]))
         suspects = suspects[np.lexsort(identities[suspects].T)]  # stable: equal ones stay in order
         same = (identities[suspects[1:]] == identities[suspects[:-1]]).all(axis=1)
         again[suspects[1:][same]] = True

@@ -2,9 +2,9 @@
 
     root/*.parquet ──filters──> ──first of each URL, of each hash──> ──sample──> rows in the order of the files
 
-Listing reads the metadata only, of any size: what stays in memory are 23 to 46 bytes, twice with hashes, for each row
-that passes the filters, by which duplicates are known. Every row that is passed over is counted under the filter that
-drops it (`stages.sources.dropped`).
+Listing reads the metadata only, and of that a few batches at a time, so files of any size will do. What stays in memory
+is by what duplicates are known: 23 to 46 bytes for each URL, and as much for each hash, of the rows that pass the
+filters. Every row that is passed over is counted under the filter that drops it (see stages.sources.dropped).
 """
 
 from collections import Counter
@@ -108,7 +108,7 @@ class LaionSource(Settings):
 
 def _add_hashes(rows: pa.RecordBatch, hashes: IdentitySet) -> Flags:
     """True for each row whose hash came before; a row without a hash is no duplicate."""
-    again = rows.column("has_hash").to_numpy(zero_copy_only=False).copy()
+    again: Flags = rows.column("has_hash").to_numpy(zero_copy_only=False).copy()
     identities = np.stack([rows.column("hash_high").to_numpy(), rows.column("hash_low").to_numpy()], axis=1)
     again[again] = hashes.add(identities[again])
     return again

@@ -58,14 +58,12 @@ class LaionColumns(Settings):
     """The licence of the image."""
 
 
-def find_columns(
-    schema: pa.Schema, overrides: LaionColumns, needed: Mapping[str, str], where: str
-) -> dict[str, str]:
+def find_columns(schema: pa.Schema, overrides: LaionColumns, needed: Mapping[str, str], where: str) -> dict[str, str]:
     """Return what is there, meaning to column name, for every meaning that has a column.
 
-    `needed` says which meanings the file must have, and which setting asks for each, if one does. Raises SourceError, naming the
-    file, if it lacks one, if two columns have equally good names, or if a column that is needed or named in `overrides`
-    has a type that cannot be read; another such column is left out.
+    `needed` says which meanings the file must have, and which setting asks for each, if one does. Raises SourceError,
+    naming the file, if it lacks one, if two columns have equally good names, or if a column that is needed or named in
+    `overrides` has a type that cannot be read; another such column is left out.
     """
     columns: dict[str, str] = {}
     for meaning, known in KNOWN_NAMES.items():

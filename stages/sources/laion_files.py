@@ -12,7 +12,7 @@ import glob
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 Item = TypeVar("Item")
+Numbers: TypeAlias = npt.NDArray[np.int64]
 
-BATCH_ROWS = 1 << 17
+BATCH_ROWS = 1 << 16
 READ_BYTES = 1 << 20
 """Read at once from each column of a local file."""
 LARGEST_SIZE_PIXELS = 2**31 - 1
@@ -42,6 +43,7 @@ class LaionFile:
     root: str
     name: str
     """Relative to root."""
+    rows: int
     columns: Mapping[str, str]
     """What a column means, to its name."""
 
@@ -63,7 +65,8 @@ def find_files(
     found = []
     for name in dict.fromkeys(names):
         with _opened(root, name) as parquet:
-            found.append(LaionFile(root, name, find_columns(parquet.schema_arrow, columns, needed, _where(root, name))))
+            schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+        found.append(LaionFile(root, name, rows, find_columns(schema, columns, needed, _where(root, name))))
     return tuple(found)
 
 
@@ -97,7 +100,7 @@ def _opened(root: str, name: str) -> Iterator[pq.ParquetFile]:
 
 
 def read_batches(
-    files: Sequence[LaionFile], meanings: Sequence[str], chosen: npt.NDArray[np.int64] | None = None
+    files: Sequence[LaionFile], meanings: Sequence[str], chosen: Numbers | None = None
 ) -> Generator[pa.RecordBatch, None, None]:
     """Read all rows, or those whose sorted numbers are `chosen`; row groups without any of them are not read.
 
@@ -107,11 +110,30 @@ def read_batches(
     """
     start = 0
     for file in files:
-        with _opened(file.root, file.name) as parquet:
-            for groups, count in _group_row_groups(parquet):
-                if chosen is None or np.searchsorted(chosen, start) < np.searchsorted(chosen, start + count):
-                    yield from _read_groups(parquet, file, groups, meanings, start, chosen)
-                start += count
+        columns = [file.columns[meaning] for meaning in meanings if meaning in file.columns]
+        some = None if chosen is None else _between(chosen, start, start + file.rows) - start
+        for first, batch in _read_file(file, columns, some):
+            numbers = np.arange(first, first + batch.num_rows)
+            rows = _in_one_form(batch, numbers + start, file.columns, meanings)
+            yield rows if some is None else rows.take(pa.array(_between(some, first, first + batch.num_rows) - first))
+        start += file.rows
+
+
+def _between(numbers: Numbers, first: int, stop: int) -> Numbers:
+    """Those of sorted numbers that lie in [first, stop)."""
+    return numbers[np.searchsorted(numbers, first) : np.searchsorted(numbers, stop)]
+
+
+def _read_file(file: LaionFile, columns: list[str], chosen: Numbers | None) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield batches, each with the number of its first row in the file."""
+    start = 0
+    with _opened(file.root, file.name) as parquet:
+        for groups, count in _group_row_groups(parquet):
+            first, start = start, start + count
+            if chosen is None or len(_between(chosen, first, start)):
+                for batch in parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+                    yield first, batch
+                    first += batch.num_rows
 
 
 def _group_row_groups(parquet: pq.ParquetFile) -> Iterator[tuple[list[int], int]]:
@@ -128,26 +150,8 @@ def _group_row_groups(parquet: pq.ParquetFile) -> Iterator[tuple[list[int], int]
         yield groups, count
 
 
-def _read_groups(
-    parquet: pq.ParquetFile,
-    file: LaionFile,
-    groups: list[int],
-    meanings: Sequence[str],
-    start: int,
-    chosen: npt.NDArray[np.int64] | None,
-) -> Iterator[pa.RecordBatch]:
-    columns = [file.columns[meaning] for meaning in meanings if meaning in file.columns]
-    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns):
-        numbers = np.arange(start, start + batch.num_rows)
-        start += batch.num_rows
-        if chosen is not None:
-            numbers = chosen[np.searchsorted(chosen, numbers[0]) : np.searchsorted(chosen, start)]
-            batch = batch.take(pa.array(numbers - (start - batch.num_rows)))
-        yield _in_one_form(batch, numbers, file.columns, meanings)
-
-
 def _in_one_form(
-    batch: pa.RecordBatch, numbers: npt.NDArray[np.int64], columns: Mapping[str, str], meanings: Sequence[str]
+    batch: pa.RecordBatch, numbers: Numbers, columns: Mapping[str, str], meanings: Sequence[str]
 ) -> pa.RecordBatch:
     arrays: dict[str, pa.Array] = {"number": pa.array(numbers)}
     for meaning in meanings:

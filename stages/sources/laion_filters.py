@@ -98,7 +98,7 @@ def with_tidy_captions(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def drop(rows: pa.RecordBatch, drops: Iterable[tuple[str, Flags]], counts: Counter[str]) -> pa.RecordBatch:
-    """Leave out the rows that any of `drops` (filter's name, True for a row to leave out) marks; count them in order."""
+    """Leave out every row that one of `drops` (filter's name, True for a row to leave out) marks, and count it once."""
     kept = np.ones(rows.num_rows, np.bool_)
     for name, dropped in drops:
         counts[name] += int(np.count_nonzero(kept & dropped))

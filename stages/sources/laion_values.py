@@ -1,8 +1,8 @@
 """The values of a column in one form, however the file stores them; what cannot be read counts as missing.
 
-    strings, bytes, dictionaries of them         ──text_values──> strings, null where missing
-    floats, integers, decimals, texts of these   ──number_values──> float64, NaN where missing
-    hashes: integers, floats, texts              ──hash_identities──> identities, and which rows have none
+strings, bytes, dictionaries of them         ──text_values──> strings, null where missing
+floats, integers, decimals, texts of these   ──number_values──> float64, NaN where missing
+hashes: integers, floats, texts              ──hash_identities──> identities, and which rows have none
 """
 
 import numpy as np
@@ -52,6 +52,8 @@ def tidy(captions: pa.Array) -> pa.Array:
 def number_values(values: pa.Array) -> Floats:
     """Return float64; NaN for null, for infinities and for texts that are no decimal number."""
     values = _plain(values)
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.string())  # Arrow's own way from decimal to double rounds wrongly: 0.9901000000000001
     if is_text(values.type):
         texts = pc.utf8_trim_whitespace(text_values(values))
         texts = pc.if_else(pc.match_substring_regex(texts, NUMBER), texts, None)

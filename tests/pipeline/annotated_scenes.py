@@ -7,8 +7,13 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import PrepareConfig
-from stages.registry import ANNOTATORS
+from pipeline.executor import InlineExecutor
+from pipeline.layer import prepare_layer
+from pipeline.run import prepare
+from pipeline.storage import Directory
+from stages.settings import changed
 from stages.sources.scenes import LABELS, describe_scene, draw_scene
+from stages.weights import WeightsStore
 
 from .conftest import Make
 
@@ -55,10 +60,22 @@ def write_scenes(root: Path) -> None:
 
 
 def scenes_config(make_config: Make, root: Path) -> PrepareConfig:
-    """The configuration of a data set of the collection, with every registered annotator that needs no weights."""
+    """The configuration of a data set of the collection, with every annotator that needs no weights."""
     return make_config(
         source={"kind": "coco_stuff", "root": str(root), "split": "val2017"},
-        annotators=[each for each in WITHOUT_WEIGHTS if each["kind"] in ANNOTATORS],
+        annotators=WITHOUT_WEIGHTS,
         samples_per_shard=PER_SHARD,
         max_rejected_fraction=0.5,
     )
+
+
+def make_layered(make_config: Make, root: Path) -> Path:
+    """Make a data set of the collection below `root`, with its colors in a layer; returns its directory."""
+    write_scenes(root / "scenes")
+    config = scenes_config(make_config, root / "scenes")
+    data, weights = Directory(str(root / "data")), WeightsStore(allow_network=False)
+    in_layer = [each for each in config.annotators if each.kind == "color"]
+    in_data_set = [each for each in config.annotators if each.kind != "color"]
+    prepare(changed(config, annotators=in_data_set), data, InlineExecutor(), weights, lambda said: None)
+    prepare_layer(changed(config, annotators=in_layer), data, InlineExecutor(), weights, lambda said: None)
+    return root / "data"

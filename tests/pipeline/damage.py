@@ -17,7 +17,7 @@ from pipeline.manifest import Manifest, read_manifest, summarise, write_manifest
 from pipeline.plan import ShardPlan
 from pipeline.shards import SampleEntry, ShardRecord, commit_shard, read_sample
 from pipeline.storage import Directory
-from stages.records import EncodedSample
+from stages.records import EncodedSample, Rejection
 
 Members: TypeAlias = dict[str, bytes]
 Wanted: TypeAlias = Callable[[Members], bool]
@@ -91,10 +91,16 @@ class Copy:
             for entry in record.samples
         ]
 
+    def commit(self, record: ShardRecord, samples: list[EncodedSample]) -> None:
+        """Commit other samples in place of a shard's, under the same numerics."""
+        plan = ShardPlan(int(record.name), record.start, record.stop)
+        outcomes: list[EncodedSample | Rejection] = [*samples, *record.rejected]
+        fingerprint = self.manifest.fingerprint
+        commit_shard(self.shards, plan, fingerprint, record.numerics, outcomes, record.base_sha256)
+
     def rewrite(self, record: ShardRecord, samples: list[EncodedSample]) -> None:
         """Commit other samples in place of a shard's, and derive everything anew."""
-        plan = ShardPlan(int(record.name), record.start, record.stop)
-        commit_shard(self.shards, plan, self.manifest.fingerprint, record.numerics, [*samples, *record.rejected])
+        self.commit(record, samples)
         self.derive()
 
     def rewrite_sample(

@@ -13,12 +13,12 @@ from .damage import Copy, Said
 def missing_records(copy: Copy) -> Said:
     for path in (copy.path / "shards").glob("*.json"):
         path.unlink()
-    return Said("0000000 to 0000003", "", r"^record must be there, got none; prepare again$")
+    return Said("0000000 to 0000003", "", r"^<shard>\.json must be there, got none; prepare again$")
 
 
 def missing_shards_directory(copy: Copy) -> Said:
     shutil.rmtree(copy.path / "shards")
-    return Said("0000000 to 0000003", "", r"^record must be there, got none")
+    return Said("0000000 to 0000003", "", r"^<shard>\.json must be there, got none")
 
 
 def tar_without_a_record(copy: Copy) -> Said:
@@ -40,6 +40,11 @@ def foreign_file_among_the_shards(copy: Copy) -> Said:
 def foreign_file_beside_dataset_json(copy: Copy) -> Said:
     (copy.path / "notes.txt").write_text("to do")
     return Said("", "", r"^notes\.txt must not be there")
+
+
+def tar_that_a_retry_replaced(copy: Copy) -> Said:
+    shutil.copyfile(copy.path / "shards/0000000.tar", copy.path / "shards/0000000.r1.tar")
+    return Said("", "", r"^shards/0000000\.r1\.tar must be gone with the retry that replaced it; prepare again$")
 
 
 def partial_file(copy: Copy) -> Said:
@@ -124,7 +129,9 @@ def dataset_json_of_another_data_set(copy: Copy) -> Said:
         fields.update(inputs=inputs, fingerprint=fingerprint(inputs))  # type: ignore[call-overload]  # any JSON
 
     copy.edit_json("dataset.json", change)
-    return Said("0000000 to 0000003", "", r"^record must be of this data set, got one of another fingerprint;")
+    return Said(
+        "0000000 to 0000003", "", r"^<shard>\.json must be a record of this data set, got one of another fingerprint;"
+    )
 
 
 def replaced_index(copy: Copy) -> Said:

@@ -33,7 +33,7 @@ def key_of_another_shard(copy: Copy) -> Said:
     samples = copy.encoded(record)
     lost, samples[1] = samples[1].key, copy.encoded(first)[1]
     copy.rewrite(record, samples)
-    words = rf"^record must have only the keys of its rows in the index, got this one in place of {lost};"
+    words = rf"^\d+\.json must have only the keys of its rows in the index, got this one in place of {lost};"
     return Said(record.name, samples[1].key, words)
 
 
@@ -43,14 +43,16 @@ def key_of_no_row(copy: Copy) -> Said:
         replace(sample, key="stranger") if sample.key == entry.key else sample for sample in copy.encoded(record)
     ]
     copy.rewrite(record, samples)
-    return Said(record.name, "stranger", rf"^record must have only the keys of its rows .* in place of {entry.key};")
+    return Said(record.name, "stranger", rf"^\d+\.json must have only the keys of its rows .* in place of {entry.key};")
 
 
 def samples_out_of_order(copy: Copy) -> Said:
     record = copy.shard()
     samples = copy.encoded(record)
     copy.rewrite(record, [*samples[1:], samples[0]])
-    return Said(record.name, samples[0].key, r"^record must keep its order, got something else")
+    return Said(
+        record.name, samples[0].key, r"^\d+\.json must list the key in the order of the index, got something else"
+    )
 
 
 def _patch(copy: Copy, change: Callable[[bytes], bytes]) -> tuple[str, str]:
@@ -103,38 +105,40 @@ def _size(run: bytes) -> int:
 
 def member_with_a_time(copy: Copy) -> Said:
     place = _patch(copy, lambda run: _header(_name(run), _size(run), mtime=1) + run[BLOCK:])
-    return Said(*place, r"^member '\w+\.c\w+\.png' must be a plain file of no time and owner, got another tar header;")
+    return Said(
+        *place, r"^\d+\.tar member '\w+\.c\w+\.png' must be a plain file of no time and owner, got another tar header;"
+    )
 
 
 def member_that_is_a_link(copy: Copy) -> Said:
     def change(run: bytes) -> bytes:
         return run + _header(f"{_name(run).partition('.')[0]}.zip", type=tarfile.SYMTYPE, linkname="/etc/hosts")
 
-    return Said(*_patch(copy, change), r"^member '\w+\.zip' must be a plain file of no time and owner")
+    return Said(*_patch(copy, change), r"^\d+\.tar member '\w+\.zip' must be a plain file of no time and owner")
 
 
 def member_that_is_there_twice(copy: Copy) -> Said:
     place = _patch(copy, lambda run: run[: BLOCK + _size(run) + -_size(run) % BLOCK] + run)
-    return Said(*place, r"^sample's members must be in order and each there once, got '\w+\.(c\w+\.png)' after \1;")
+    return Said(*place, r"^\d+\.tar sample must hold its members in order, each once, got '\w+\.(c\w+\.png)' after \1;")
 
 
 def member_of_another_sample(copy: Copy) -> Said:
     place = _patch(copy, lambda run: run + _header("stranger.jpg"))
-    return Said(*place, r"^sample's run in the tar must hold only its own members, got 'stranger\.jpg';")
+    return Said(*place, r"^\d+\.tar sample must hold only its own members, got 'stranger\.jpg';")
 
 
 def member_longer_than_its_sample(copy: Copy) -> Said:
     place = _patch(copy, lambda run: run + _header(f"{_name(run).partition('.')[0]}.zip", 10**6))
-    return Said(*place, r"^member '\w+\.zip' must be padded with zeros to whole blocks, got another length;")
+    return Said(*place, r"^\d+\.tar member '\w+\.zip' must be padded with zeros to whole blocks, got another length;")
 
 
 def member_with_something_in_its_padding(copy: Copy) -> Said:
-    return Said(*_patch(copy, lambda run: run[:-1] + b"!"), r"^member '\w+\.txt' must be padded with zeros")
+    return Said(*_patch(copy, lambda run: run[:-1] + b"!"), r"^\d+\.tar member '\w+\.txt' must be padded with zeros")
 
 
 def run_that_is_no_tar(copy: Copy) -> Said:
     place = _patch(copy, lambda run: run[:BLOCK] + b"?" * (len(run) - BLOCK))
-    return Said(*place, r"^(sample's run in the tar must be tar members, got|member .* must be padded with zeros)")
+    return Said(*place, r"^\d+\.tar (sample must be a run of tar members, got|member .* must be padded with zeros)")
 
 
 def sample_that_the_record_does_not_know(copy: Copy) -> Said:
@@ -147,7 +151,7 @@ def sample_that_the_record_does_not_know(copy: Copy) -> Said:
     moved = [replace(each, offset=each.offset + len(foreign)) for each in record.samples[number:]]
     _put(copy, record, content, [*record.samples[:number], *moved])
     return Said(
-        record.name, "", rf"^tar must hold only its record's samples, got 'stranger\.txt' at byte {entry.offset};"
+        record.name, "", rf"^\d+\.tar must hold only its record's samples, got 'stranger\.txt' at byte {entry.offset};"
     )
 
 
@@ -155,7 +159,9 @@ def sample_behind_the_last_one(copy: Copy) -> Said:
     record = copy.shard()
     runs = _runs(copy, record)
     _put(copy, record, runs + _header("stranger.txt"), record.samples)
-    return Said(record.name, "", rf"^tar must hold only its record's samples, got 'stranger\.txt' at byte {len(runs)};")
+    return Said(
+        record.name, "", rf"^\d+\.tar must hold only its record's samples, got 'stranger\.txt' at byte {len(runs)};"
+    )
 
 
 def samples_in_another_order_in_the_tar(copy: Copy) -> Said:
@@ -165,5 +171,5 @@ def samples_in_another_order_in_the_tar(copy: Copy) -> Said:
     middle = second.offset + second.bytes
     content = content[second.offset : middle] + content[: second.offset] + content[middle:]
     _put(copy, record, content, [replace(first, offset=second.bytes), replace(second, offset=0), *others])
-    words = rf"^sample must lie at byte 0 of the tar, where the one before it ends, got {second.bytes};"
+    words = rf"^\d+\.tar must hold the sample at byte 0, where the one before it ends, got {second.bytes};"
     return Said(record.name, first.key, words)

