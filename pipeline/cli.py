@@ -52,9 +52,7 @@ Device = Annotated[
 def prepare(
     config: Config,
     out: Out = None,
-    onto: Annotated[
-        str | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")
-    ] = None,
+    onto: Annotated[str | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")] = None,
     executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
         ExecutorName.RAY
     ),
@@ -66,6 +64,9 @@ def prepare(
     ] = None,
     device: Device = None,
     weights_dir: WeightsDir = None,
+    retry_rejected: Annotated[
+        str | None, typer.Option(metavar="REASON,...", help="Try samples again that were rejected for these reasons.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows of the source.")] = None,
     set_: Sets = None,
 ) -> None:
@@ -82,21 +83,32 @@ def prepare(
         overrides.append(f"limit={limit}")
     settings = load_config(config, overrides, PrepareConfig)
     chosen = _executor(executor, ray_address)
-    if onto is not None and out is None:
-        run_layer(settings, onto, chosen, weights_dir)
-    elif out is not None and onto is None:
-        run_prepare(settings, out, chosen, weights_dir)
-    else:
+    if (out is None) == (onto is None):
         raise ConfigError("prepare must have either --out DIR for a new data set or --onto DATASET for a layer")
+    if onto is not None and retry_rejected is not None:
+        raise ConfigError(
+            "--retry-rejected must go with --out, got --onto; a layer rejects what its network cannot see"
+        )
+    if onto is not None:
+        run_layer(settings, onto, chosen, weights_dir)
+    elif out is not None:
+        run_prepare(settings, out, chosen, weights_dir, retry_rejected)
 
 
-def run_prepare(config: "PrepareConfig", out: str, executor: "Executor", weights_dir: Path | None) -> None:
-    """Run the main job and say what it did."""
+def run_prepare(
+    config: "PrepareConfig", out: str, executor: "Executor", weights_dir: Path | None, retry: str | None = None
+) -> None:
+    """Run the main job, or try rejected samples of it again, and say what it did."""
+    from pipeline.retry import parse_reasons, retry_rejected
     from pipeline.run import prepare as run
     from pipeline.storage import Directory
 
+    directory, weights = Directory(out), _weights(weights_dir)
     with _stopping_cleanly():
-        summary = run(config, Directory(out), executor, _weights(weights_dir), _say)
+        if retry is None:
+            summary = run(config, directory, executor, weights, _say)
+        else:
+            summary = retry_rejected(config, directory, executor, weights, _say, parse_reasons(retry))
     _report(out, summary)
 
 

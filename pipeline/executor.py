@@ -4,6 +4,7 @@ plan n+1 ──load (a thread)──┐
 plan n   ──annotate, commit─┴──> record n
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,12 +50,16 @@ class InlineExecutor:
 
     def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
         worker = ShardWorker(work, progress)
+        stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
-            loading = deque(loader.submit(work.load, plan) for plan in plans[:1])
-            for position in range(len(plans)):
-                loaded = loading.popleft().result()
-                loading.extend(loader.submit(work.load, plan) for plan in plans[position + 1 : position + 2])
-                yield worker(loaded)
+            try:
+                loading = deque(loader.submit(work.load, plan, stop) for plan in plans[:1])
+                for position in range(len(plans)):
+                    loaded = loading.popleft().result()
+                    loading.extend(loader.submit(work.load, plan, stop) for plan in plans[position + 1 : position + 2])
+                    yield worker(loaded)
+            finally:
+                stop.set()  # after an error or Ctrl-C the shard that is being loaded is not waited for
 
     def close(self) -> None:
         """There is nothing to end: the loading thread ended with `run`."""

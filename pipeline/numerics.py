@@ -10,7 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 from stages.annotators.protocol import AnnotatorConfig
 
-LIBRARIES = ("condset", "numpy", "opencv-python-headless", "pillow", "torch", "torchvision", "timm", "controlnet-aux", "mmpose")
+LIBRARIES = (
+    "condset",
+    "controlnet-aux",
+    "mmpose",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "timm",
+    "torch",
+    "torchvision",
+)
+"""In the order of a record, which is sorted, so that numerics are written alike whether they come from one or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ def numerics_of(annotators: tuple[AnnotatorConfig, ...], device: str, threads: i
     """Collect the numerics of a run on this machine; ConfigError if a dtype is impossible on the device."""
     return Numerics(
         device=device,
-        dtypes={annotator.condition.value: annotator.resolved_dtype(device) for annotator in annotators},
+        dtypes=dict(sorted((each.condition.value, each.resolved_dtype(device)) for each in annotators)),
         threads_per_worker=threads,
         batch_size=batch_size,
         versions={name: found for name in LIBRARIES if (found := _version(name))},

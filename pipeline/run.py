@@ -6,6 +6,7 @@ weights ──> index (trusted if there) ──> fingerprint (refused if another
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.card import CARD_FILE, render_card
 from pipeline.config import PrepareConfig
@@ -27,6 +28,7 @@ from pipeline.numerics import Numerics
 from pipeline.origin import FromIndex, Origin
 from pipeline.plan import ShardPlan, plan_shards
 from pipeline.progress import RunProgress
+from pipeline.replaced_tars import replaced_tars
 from pipeline.shards import read_record
 from pipeline.storage import Directory
 from pipeline.work import Work
@@ -58,6 +60,8 @@ class Job:
     samples: int
     """How many samples and rejections the shards account for, together."""
     found: dict[str, WeightsFile]
+    again: tuple[ShardPlan, ...] = ()
+    """Committed shards that are made all the same."""
 
 
 def prepare(
@@ -72,6 +76,12 @@ def prepare(
     `say` is given sentences for the user. Raises WeightsError before the first sample, ShardConflict if the directory
     holds another data set, and whatever CondsetError a worker met; committed shards stay, and the next run goes on.
     """
+    job = plan_dataset(config, directory, weights, say)
+    return run_job(job, executor, weights, say, partial(describe_dataset, directory))
+
+
+def plan_dataset(config: PrepareConfig, directory: Directory, weights: WeightsStore, say: Callable[[str], None]) -> Job:
+    """Find the weights, write the index unless it is there, and plan the shards."""
     found = resolve_models(config, weights)
     _claim(directory)
     directory.remove_partials()
@@ -80,7 +90,7 @@ def prepare(
     else:
         say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
         index = write_index(directory, config.source, config.limit)
-    job = Job(
+    return Job(
         directory=directory,
         config=config,
         inputs=dataset_inputs(config, index.sha256, {name: file.sha256 for name, file in found.items()}),
@@ -90,10 +100,10 @@ def prepare(
         found=found,
     )
 
-    def write_card(finished: Manifest) -> None:
-        directory.write(CARD_FILE, render_card(directory, finished).encode())
 
-    return run_job(job, executor, weights, say, write_card)
+def describe_dataset(directory: Directory, finished: Manifest) -> None:
+    """Write the data card."""
+    directory.write(CARD_FILE, render_card(directory, finished).encode())
 
 
 def resolve_models(config: PrepareConfig, weights: WeightsStore) -> dict[str, WeightsFile]:
@@ -115,7 +125,7 @@ def run_job(
     known = read_manifest(directory) if directory.exists(MANIFEST_FILE) else None
     if known:
         refuse_other(str(directory), known.inputs, job.inputs)
-    todo = missing(job.plans, shards)
+    todo = [*missing(job.plans, shards), *job.again]
     if known and known.complete and not todo:
         return Summary(known, 0, 0.0)
     try:
@@ -131,6 +141,8 @@ def run_job(
         executor.close()
         directory.remove_partials()
         shards.remove_partials()
+    for name in replaced_tars(shards):
+        shards.remove(name)
     finished = summarise(directory, manifest)
     describe(finished)
     write_manifest(directory, finished)
