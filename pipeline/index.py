@@ -123,7 +123,7 @@ def open_index(directory: Directory) -> IndexFile:
             parquet = pq.ParquetFile(file)
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
             counts = from_metadata(parquet.metadata.metadata)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ManifestError(f"{directory / INDEX_FILE} must be a parquet index, got {error}; prepare again") from None
     if schema.names != SCHEMA.names:
         raise ManifestError(f"{directory / INDEX_FILE} must have columns {SCHEMA.names}, got {schema.names}")

@@ -101,7 +101,7 @@ def read_manifest(directory: Directory) -> Manifest:
         )
         numerics, totals = Numerics(**fields.pop("numerics")), Totals(**fields.pop("totals"))
         return Manifest(conditions=conditions, numerics=numerics, totals=totals, **fields)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ManifestError(
             f"{where} must have format {FORMAT_VERSION}'s fields, got {error!r}; prepare again"
         ) from None

@@ -178,6 +178,8 @@ def parse_sample(content: bytes, entry: SampleEntry, where: str) -> dict[str, by
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for info in tar:
+                if not info.isreg():
+                    raise ShardCorrupt(f"{where} must have only files, got {info.name} which is none; {mend}")
                 key, _, extension = info.name.partition(".")
                 file = tar.extractfile(info)
                 if key != entry.key or file is None or extension in members:

@@ -20,6 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from pipeline.config import PrepareConfig
+from stages.annotators.depth import DepthConfig
 from stages.annotators.palette import palette
 from stages.captions import choose_caption
 from stages.crop import plan_crop
@@ -39,7 +40,7 @@ MODES = {
     f"{Condition.COLOR}.png": "RGB",
     f"{Condition.SEGMENTATION}.png": "P",
 }
-"""Pillow's mode of each condition's picture: grey, colours, or category ids with a palette."""
+"""Pillow's mode of each condition's picture: 8-bit grey, colours, or category ids with a palette."""
 
 
 def _is_count(value: object) -> bool:
@@ -104,11 +105,15 @@ class SampleCheck:
                 image_format = "JPEG" if extension == "jpg" else "PNG"
                 yield from self._check_picture(extension, members[extension], image_format, "RGB")
             elif extension.endswith(".png"):
-                yield from self._check_picture(extension, members[extension], "PNG", MODES[extension])
+                yield from self._check_picture(extension, members[extension], "PNG", self._mode_of(extension))
             elif extension.endswith(".npy"):
                 yield from _check_array(extension, members[extension])
         if {"json", "txt"} <= expected & members.keys():
             yield from self._check_texts(key, members["json"], members["txt"], row)
+
+    def _mode_of(self, extension: str) -> str:
+        has_16_bits = any(isinstance(each, DepthConfig) and each.bits == 16 for each in self.config.annotators)
+        return "I;16" if has_16_bits and extension == f"{Condition.DEPTH}.png" else MODES[extension]
 
     def _check_picture(self, extension: str, content: bytes, image_format: str, mode: str) -> Iterator[str]:
         width, height = self.config.image.size_pixels

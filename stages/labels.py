@@ -1,6 +1,6 @@
 """Label maps: one category id for every pixel, cut exactly as the image was, never blended.
 
-    label file ──decode──> pixel values ──+ offset (mod 256)──> category ids, 0 = unlabelled ──crop, nearest──> stored ids
+    label file ──decode──> pixel values ──+ offset (mod 256)──> category ids, 0 = unlabelled ──nearest──> stored ids
 
 COCO-Stuff's maps hold category id - 1 and 255 for unlabelled, so an offset of 1 modulo 256 covers both.
 """

@@ -15,7 +15,7 @@ from stages.labels import read_cut_labels
 from stages.records import AnnotatedSample, Crop, EncodedSample, LoadedSample, StoredSample
 
 NOT_MEASURED = -1.0
-"""In `<key>.json`, a score that the collection has for other samples: JSON has no NaN, and a null would break readers."""
+"""In `<key>.json`, a score that only other samples have: JSON has no NaN, and a null would break readers."""
 
 
 def read_crop(description: bytes) -> Crop:

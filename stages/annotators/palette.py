@@ -6,9 +6,9 @@ PALETTE_COLORS = 256
 def palette() -> bytes:
     """Return 256 RGB triples, 768 bytes: the colour of category id n is bytes 3n to 3n + 2; id 0 is black.
 
-    Three bits of the id go to the top bits of red, green and blue, the next three below them, and so on. Source: the VOC
-    development kit's `VOCcolormap`; that T2I-Adapter indexes it by category id (COCO-Stuff's pixel + 1) shows in its
-    example pictures.
+    Three bits of the id go to the top bits of red, green and blue, the next three below them, and so on. Source: the
+    VOC development kit's `VOCcolormap`; that T2I-Adapter indexes it by category id (COCO-Stuff's pixel + 1) shows in
+    its example pictures.
     """
     colors = bytearray()
     for category in range(PALETTE_COLORS):

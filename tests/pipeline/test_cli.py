@@ -53,7 +53,9 @@ def test_a_finished_data_set_is_recognised(config: Path, data_set: Path) -> None
 def test_verify_says_what_it_checked(data_set: Path) -> None:
     result = condset("verify", str(data_set), "--deep")
     assert result.returncode == 0
-    assert result.stdout.startswith(f"{data_set} is sound: 6 samples in 2 shards, every hash, count and member and every")
+    assert result.stdout.startswith(
+        f"{data_set} is sound: 6 samples in 2 shards, every hash, count and member and every"
+    )
 
 
 def test_verify_ends_with_1_for_an_unsound_data_set(data_set: Path, tmp_path: Path) -> None:
@@ -75,7 +77,10 @@ def test_verify_ends_with_1_for_an_unsound_data_set(data_set: Path, tmp_path: Pa
         (["--out", "{tmp}", "--set", "source.kind='none'"], "does not match any of the expected tags"),
         (["--out", "{tmp}", "--device", "cuda", "--executor", "inline"], "device must be one that this machine has"),
         (["--out", "{tmp}", "--executor", "inline", "--ray-address", "x"], "--ray-address must go with --executor ray"),
-        (["--out", "{tmp}", "--onto", "{tmp}"], "prepare must have either --out DIR for a new data set or --onto DATASET"),
+        (
+            ["--out", "{tmp}", "--onto", "{tmp}"],
+            "prepare must have either --out DIR for a new data set or --onto DATASET",
+        ),
         ([], "prepare must have either --out DIR"),
         (["--onto", "{tmp}"], "dataset.json must be a data set's manifest, got none"),
     ],

@@ -25,7 +25,7 @@ def shards(tmp_path: Path) -> Directory:
 
 @pytest.fixture
 def record(shards: Directory) -> ShardRecord:
-    outcomes = [sample("a"), Rejection("b", Reason.TRUNCATED, "half"), sample("c")]
+    outcomes = (sample("a"), Rejection("b", Reason.TRUNCATED, "half"), sample("c"))
     return commit_shard(shards, ShardPlan(0, 0, 3), "fingerprint", NUMERICS, outcomes)
 
 
@@ -42,7 +42,7 @@ def test_equal_samples_give_equal_bytes_and_a_second_commit_changes_nothing(
     shards: Directory, record: ShardRecord
 ) -> None:
     before = {name: shards.read(name) for name in shards.names()}
-    outcomes = [sample("a"), Rejection("b", Reason.TRUNCATED, "half"), sample("c")]
+    outcomes = (sample("a"), Rejection("b", Reason.TRUNCATED, "half"), sample("c"))
     commit_shard(shards, ShardPlan(0, 0, 3), "fingerprint", NUMERICS, outcomes)
     assert {name: shards.read(name) for name in shards.names()} == before
 

@@ -42,7 +42,7 @@ def sketches(annotator: Annotator, images: Sequence[UInt8Array]) -> list[UInt8Ar
         (member,) = members
         assert isinstance(member, ImageMember)
         assert (member.extension, member.palette) == ("sketch.png", None)
-        pictures.append(member.pixels)
+        pictures.append(member.pixels.astype(np.uint8, casting="no"))
     return pictures
 
 
