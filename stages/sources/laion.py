@@ -40,7 +40,9 @@ class LaionSource(Settings):
     split: str = "train"
     """The split that these images are."""
     columns: LaionColumns = LaionColumns()
+    """The names of the columns, where they are not those of the published sets."""
     filters: LaionFilters = LaionFilters()
+    """Which rows are wanted."""
     deduplicate: tuple[Literal["url", "hash"], ...] = ("url",)
     """By what a row is known as a duplicate of an earlier one; of those that pass the filters the first is taken."""
     sample: int = Field(default=0, ge=0)
