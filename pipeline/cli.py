@@ -161,8 +161,8 @@ def verify(
     from rich.progress import Progress
 
     from pipeline.storage import Directory
-    from pipeline.verify import rows_to_check
-    from pipeline.verify import verify as check
+    from pipeline.verify.dataset import rows_to_check
+    from pipeline.verify.dataset import verify as check
 
     directory, chosen = Directory(dataset), device.value if device else "auto"
     errors = Console(stderr=True)

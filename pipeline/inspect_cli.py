@@ -27,8 +27,8 @@ def inspect(
     from rich.console import Console
     from rich.progress import Progress
 
-    from pipeline.inspect import inspect_data_set
-    from pipeline.inspect_table import render_inspection
+    from pipeline.inspect.dataset import inspect_data_set
+    from pipeline.inspect.table import render_inspection
     from pipeline.storage import Directory
 
     directory = Directory(dataset)
@@ -41,7 +41,7 @@ def inspect(
     else:
         Console(highlight=False).print(render_inspection(inspection))
     if sheet:
-        from pipeline.sheet import write_sheet
+        from pipeline.inspect.sheet import write_sheet
 
         write_sheet(directory, sheet, rows)
         typer.echo(f"wrote {sheet}", err=True)

@@ -20,7 +20,7 @@ def push(
     """Upload a data set to a Hugging Face hub (HF_ENDPOINT, HF_TOKEN). Push again to go on after an interruption."""
     from huggingface_hub import HfApi
 
-    from pipeline.push import push as upload
+    from pipeline.publish.push import push as upload
     from pipeline.storage import Directory
 
     try:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.card import CARD_FILE, render_card
 from pipeline.config import PrepareConfig
 from pipeline.executor import Executor
 from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, refuse_other
@@ -28,6 +27,7 @@ from pipeline.numerics import Numerics
 from pipeline.origin import FromIndex, Origin
 from pipeline.plan import ShardPlan, plan_shards
 from pipeline.progress import RunProgress
+from pipeline.publish.card import CARD_FILE, render_card
 from pipeline.replaced_tars import replaced_tars
 from pipeline.shards import read_record
 from pipeline.storage import Directory

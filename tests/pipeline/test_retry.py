@@ -15,7 +15,7 @@ from pipeline.retry import parse_reasons, retry_rejected
 from pipeline.run import Summary
 from pipeline.shards import read_record, read_sample
 from pipeline.storage import Directory
-from pipeline.verify import verify
+from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, ShardCorrupt
 from stages.records import Reason
 from stages.weights import WeightsStore

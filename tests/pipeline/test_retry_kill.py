@@ -13,7 +13,7 @@ from pipeline.manifest import read_manifest
 from pipeline.retry import retry_rejected
 from pipeline.shards import read_record, read_sample
 from pipeline.storage import Directory
-from pipeline.verify import verify
+from pipeline.verify.dataset import verify
 from stages.records import Reason
 from stages.weights import WeightsStore
 from tests.misbehaving_server import MisbehavingServer

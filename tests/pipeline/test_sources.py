@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.ledger import records
 from pipeline.shards import read_sample
 from pipeline.storage import Directory
-from pipeline.verify import verify
+from pipeline.verify.dataset import verify
 from stages.sources.synthetic import render
 from stages.weights import WeightsStore
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline.executor import InlineExecutor
 from pipeline.run import prepare
 from pipeline.storage import Directory
-from pipeline.verify import verify
+from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, WorkerError
 from stages.weights import WeightsStore
 

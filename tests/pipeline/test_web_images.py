@@ -16,7 +16,7 @@ from pipeline.manifest import read_manifest
 from pipeline.ray_executor import RayExecutor
 from pipeline.run import prepare
 from pipeline.storage import Directory
-from pipeline.verify import verify
+from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, TooManyRejected
 from stages.http_config import FetchConfig
 from stages.weights import WeightsStore

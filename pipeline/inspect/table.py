@@ -1,0 +1,134 @@
+"""What `condset inspect` shows on a terminal: the inspection as a few tables."""
+
+from collections.abc import Iterator, Mapping
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Column, Table
+
+from pipeline.inspect.dataset import Contents, Inspection
+from pipeline.inspect.distribution import Distribution
+from pipeline.inspect.statistics import (
+    EDGE_LEVEL,
+    ColorStatistics,
+    ConditionStatistics,
+    DepthStatistics,
+    EdgeStatistics,
+    KeyposeStatistics,
+    SegmentationStatistics,
+)
+
+MOST_LABELS = 20
+
+
+def render_inspection(inspection: Inspection) -> Group:
+    """Lay an inspection out for rich."""
+    parts: list[RenderableType] = [_overview(inspection)]
+    if inspection.licenses:
+        parts.append(_counts("licence of the photograph", inspection.licenses))
+    if inspection.rejections:
+        parts.append(_rejections(inspection))
+    if inspection.contents:
+        parts += _contents(inspection.contents, inspection.samples)
+    return Group(*(part for each in parts for part in (each, "")))
+
+
+def _overview(inspection: Inspection) -> Table:
+    state = "complete" if inspection.complete else "incomplete: run `condset prepare` again to go on"
+    accounted = inspection.samples + inspection.rejected
+    pending = "" if accounted == inspection.rows else f", {inspection.rows - accounted} to come"
+    per_sample = f", {inspection.tar_bytes / inspection.samples / 1e3:.1f} kB a sample" if inspection.samples else ""
+    sizes = ", ".join(f"{size} ({count})" for size, count in inspection.image_sizes.items())
+    layers = ", ".join(
+        f"{layer.name} ({'complete' if layer.complete else 'incomplete'})" for layer in inspection.layers
+    )
+    table = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("data set", f"{inspection.name}, split {inspection.split}"),
+        ("state", state),
+        ("fingerprint", inspection.fingerprint),
+        ("shards", f"{inspection.shards} of {inspection.shards_planned}"),
+        ("rows", f"{inspection.rows} = {inspection.samples} samples + {inspection.rejected} rejected{pending}"),
+        ("size", f"{inspection.tar_bytes / 1e6:.1f} MB{per_sample}"),
+        ("images", sizes or "none"),
+        ("layers", layers or "none"),
+    ):
+        table.add_row(name, escape(value))
+    return table
+
+
+def _rejections(inspection: Inspection) -> Table:
+    table = Table("rejected", Column("count", justify="right"), Column("for example", overflow="fold"))
+    for each in inspection.rejections:
+        examples = "\n".join(f"{key}: {detail}" for key, detail in each.examples)
+        table.add_row(each.reason, str(each.count), escape(examples))
+    return table
+
+
+def _contents(contents: Contents, samples: int) -> Iterator[RenderableType]:
+    some = f"{contents.samples} of {samples} samples, evenly spread"
+    of = f"all {samples} samples" if contents.samples == samples else some
+    table = Table(
+        Column(f"over {of}"), *(Column(name, justify="right") for name in ("minimum", "median", "mean", "maximum"))
+    )
+    captions = contents.captions
+    _add(table, "original width, pixels", contents.original_width_pixels)
+    _add(table, "original height, pixels", contents.original_height_pixels)
+    _add(table, "captions a sample", captions.per_sample)
+    _add(table, "characters a caption", captions.characters)
+    for extension, sizes in contents.member_bytes.items():
+        _add(table, f"{extension}, bytes", sizes)
+    for name, statistics in contents.conditions.items():
+        for what, spread in _distributions(statistics):
+            _add(table, f"{name}: {what}", spread)
+    yield table
+    yield f"captions with characters outside of ASCII: {captions.non_ascii_share:.1%}"
+    yield _counts("characters of a caption", captions.captions_by_characters)
+    for statistics in contents.conditions.values():
+        yield from _histograms(statistics)
+
+
+def _distributions(statistics: ConditionStatistics) -> Iterator[tuple[str, Distribution]]:
+    match statistics:
+        case EdgeStatistics():
+            yield f"share over {EDGE_LEVEL}", statistics.density
+            yield "mean level", statistics.level
+        case DepthStatistics():
+            yield "lowest level", statistics.minimum
+            yield "highest level", statistics.maximum
+            yield "mean level", statistics.mean
+        case KeyposeStatistics():
+            yield "persons an image", statistics.persons
+            if statistics.visible_keypoints:
+                yield "visible keypoints a person", statistics.visible_keypoints
+        case ColorStatistics():
+            yield "distinct colours", statistics.distinct_colors
+        case SegmentationStatistics():
+            yield "share unlabelled", statistics.unlabelled
+
+
+def _histograms(statistics: ConditionStatistics) -> Iterator[RenderableType]:
+    match statistics:
+        case DepthStatistics() if statistics.constant_images:
+            yield f"images without any depth: {statistics.constant_images}"
+        case KeyposeStatistics():
+            yield _counts("persons in an image", {str(n): count for n, count in statistics.images_by_persons.items()})
+        case SegmentationStatistics() if statistics.labels:
+            more = len(statistics.labels) - MOST_LABELS
+            title = f"label (the first {MOST_LABELS}, {more} more)" if more > 0 else "label"
+            table = Table(title, *(Column(name, justify="right") for name in ("id", "share of pixels", "images")))
+            for label in statistics.labels[:MOST_LABELS]:
+                table.add_row(escape(label.name), str(label.id), f"{label.pixel_share:.2%}", str(label.images))
+            yield table
+
+
+def _counts(what: str, counts: Mapping[str, int]) -> Table:
+    table = Table(Column(what, overflow="fold"), Column("count", justify="right"))
+    for name, count in counts.items():
+        table.add_row(escape(name or "not stated"), str(count))
+    return table
+
+
+def _add(table: Table, what: str, spread: Distribution) -> None:
+    numbers = (spread.minimum, spread.median, spread.mean, spread.maximum)
+    table.add_row(escape(what), *(f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}" for number in numbers))

@@ -1,0 +1,201 @@
+"""The data card: README.md of a data set, for its readers and for the Hugging Face hub.
+
+    dataset.json, the records, index.parquet ──> README.md
+
+Its front matter names the tars, so that `datasets.load_dataset(DIRECTORY)` reads them. The card is a function of those
+files alone, without time, host or path, so that `condset verify` can tell a stale one.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pipeline.fingerprint import NOT_INPUTS
+from pipeline.manifest import ConditionEntry, Manifest
+from pipeline.publish.card_snippets import snippets
+from pipeline.publish.licenses import count_licenses
+from pipeline.publish.toml_text import Value, to_toml
+from pipeline.storage import Directory
+from stages.models import MODELS
+from stages.records import Condition
+
+CARD_FILE = "README.md"
+
+SHOWN_HASH_DIGITS = 12
+
+NOT_IN_CARD = frozenset({"execution"})
+"""How the work was spread over a machine; what of it may show in the data is in the numerics."""
+
+MEMBERS = {
+    "sketch.png": "soft edges, 8-bit grey: white lines on black, 255 is certain",
+    "depth.png": "relative depth, 8-bit grey: near is bright, each image has its own scale",
+    "keypose.png": "persons as coloured skeletons on black, RGB",
+    "keypoints.npy": "the same persons as numbers: flat float32, persons x 17 x 3 (x and y in pixels of the image, "
+    "score); empty without persons",
+    "color.png": "the image in squares of 64 x 64 pixels, RGB",
+    "segmentation.png": "indexed PNG: each pixel is a category id (`numpy.asarray(Image.open(...))`), 0 is unlabelled; "
+    "the palette gives its colour",
+    "canny.png": "edges, 8-bit grey: 0 or 255",
+}
+
+SIZE_CATEGORIES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
+)
+"""The hub's names for how many samples there are."""
+
+
+def render_card(directory: Directory, manifest: Manifest) -> str:
+    """Compose the card from the manifest and, for the photographs' licences, the index and the records.
+
+    Raises OSError if the index cannot be read.
+    """
+    sections = [
+        _front_matter(manifest),
+        _introduction(manifest),
+        _members(manifest),
+        _conditions(manifest.conditions),
+        _licenses(count_licenses(directory, manifest.config["samples_per_shard"])),
+        _rejections(manifest),
+        *_reading(manifest),
+        _making(manifest),
+        *_labels(manifest),
+    ]
+    return "\n".join(sections)
+
+
+def _front_matter(manifest: Manifest) -> str:
+    # JSON strings are YAML's too, and keep a name such as 2017 or true from being read as something else.
+    tags = ["webdataset", "condset", "t2i-adapter", *(condition.name for condition in manifest.conditions)]
+    return f"""---
+pretty_name: {json.dumps(manifest.name)}
+license: other
+task_categories:
+- text-to-image
+tags:
+{chr(10).join(f"- {tag}" for tag in tags)}
+size_categories:
+- {size_category(manifest.totals.samples)}
+configs:
+- config_name: default
+  data_files:
+  - split: {json.dumps(manifest.split)}
+    path: shards/*.tar
+---"""
+
+
+def size_category(samples: int) -> str:
+    """Return the hub's name for a number of samples."""
+    return next((name for limit, name in SIZE_CATEGORIES if samples < limit), "n>1B")
+
+
+def _introduction(manifest: Manifest) -> str:
+    totals = manifest.totals
+    conditions = ", ".join(condition.name for condition in manifest.conditions)
+    size = " x ".join(map(str, manifest.config["image"]["size_pixels"]))
+    return f"""# {manifest.name}, {manifest.split}
+
+{totals.samples} samples in {totals.shards} shards, {totals.tar_bytes / 1e6:.1f} MB. Each sample is an image of {size}
+pixels with its captions and what condset made of it: {conditions}.
+"""
+
+
+def _members(manifest: Manifest) -> str:
+    image_format = str(manifest.config["image"]["format"])
+    files = [
+        (image_format, "the image, RGB"),
+        ("txt", "one of its captions, UTF-8"),
+        ("json", "all captions, licence, source URL, size of the original, the box of it that is the image"),
+    ]
+    for condition in manifest.conditions:
+        files += [(extension, MEMBERS.get(extension, condition.name)) for extension in condition.extensions]
+    rows = [(f"`<key>.{extension}`", what) for extension, what in files]
+    return f"## Files of a sample\n\n{_table(('file', 'holds'), rows)}"
+
+
+def _conditions(conditions: Sequence[ConditionEntry]) -> str:
+    rows = []
+    for condition in conditions:
+        name = f"{condition.name}, version {condition.algorithm_version}"
+        for model in condition.models:
+            network = MODELS[model.name].network if model.name in MODELS else model.name
+            weights = f"`{model.file}`, sha256 `{model.sha256[:SHOWN_HASH_DIGITS]}`"
+            rows.append((name, network, weights, model.license))
+        if not condition.models:
+            rows.append((name, "none", "", ""))
+    return f"## Conditions\n\n{_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
+
+
+def _licenses(counts: dict[str, int]) -> str:
+    rows = [(license or "not stated", str(count)) for license, count in counts.items()]
+    return f"""## Licences of the images
+
+Each image stays under the licence of whoever published it; `<key>.json` has it, and the URL, as the source states them.
+
+{_table(("licence", "samples"), rows)}"""
+
+
+def _rejections(manifest: Manifest) -> str:
+    totals = manifest.totals
+    introduction = f"Of {totals.rows} candidates {totals.rejected} were rejected"
+    if not totals.rejected:
+        return f"## Rejected\n\n{introduction}.\n"
+    rows = [(reason, str(count)) for reason, count in totals.rejected_by_reason.items()]
+    return f"""## Rejected
+
+{introduction}; `rejected.jsonl` has each of them with its reason.
+
+{_table(("reason", "candidates"), rows)}"""
+
+
+def _reading(manifest: Manifest) -> Iterator[str]:
+    yield "## Reading it\n\nEach program runs as it stands, in this directory.\n"
+    for library, program in snippets(manifest).items():
+        yield f"With {library}:\n\n```python\n{program}```\n"
+
+
+def _making(manifest: Manifest) -> str:
+    numerics = manifest.numerics
+    dtypes = "".join(f", {name} in {dtype}" for name, dtype in numerics.dtypes.items() if dtype != "none")
+    threads = f"{numerics.threads_per_worker} threads a worker and batches of {numerics.batch_size}"
+    versions = ", ".join(f"{name} {version}" for name, version in numerics.versions.items())
+    configuration = {name: _without_places(value) for name, value in manifest.config.items() if name not in NOT_IN_CARD}
+    return f"""## How it was made
+
+By `condset prepare` with the configuration below, on {numerics.device} with {threads}{dtypes}.
+Settings that name a place on the machine, such as `root`, are left out of it.
+
+- fingerprint: `{manifest.fingerprint}`
+- format: {manifest.format}
+- versions: {versions}
+
+```toml
+{to_toml(configuration)}```
+"""
+
+
+def _without_places(value: Value) -> Value:
+    if isinstance(value, Mapping):
+        return {key: _without_places(inner) for key, inner in value.items() if key not in NOT_INPUTS}
+    if isinstance(value, list | tuple):
+        return [_without_places(each) for each in value]
+    return value
+
+
+def _labels(manifest: Manifest) -> Iterator[str]:
+    if any(condition.name == Condition.SEGMENTATION for condition in manifest.conditions):
+        table = _table(("id", "name"), list(manifest.labels.items()))
+        yield f"## Categories\n\n<details><summary>{len(manifest.labels)} names</summary>\n\n{table}\n</details>\n"
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,1 @@
+"""`condset verify`: from a data set to its problems. Start at `dataset`."""

@@ -1,0 +1,51 @@
+"""Check which files there are: what must be there, and what a reader's glob would wrongly take for data.
+
+Hidden files are let be: no reader sees them, and a copy that came through a hub or a desktop has some.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from pipeline.layer import LAYERS
+from pipeline.plan import ShardPlan
+from pipeline.replaced_tars import is_tar_of, replaced_tars
+from pipeline.shards import RECORD_SUFFIX
+from pipeline.storage import PARTIAL, Directory
+from pipeline.verify.problem import REMAKE_MANIFEST, Problem
+from stages.errors import ShardCorrupt
+
+SHARDS = "shards"
+
+
+def check_names(
+    directory: Directory, required: Iterable[str], plans: Iterable[ShardPlan], is_complete: bool
+) -> Iterator[Problem]:
+    """Yield the files of a data set or a layer that are missing or foreign.
+
+    `required` are the files besides shards/ and layers/, some of which come only when all shards are made. The records
+    and tars of the plans are not missed here.
+    """
+    there = set(directory.names())
+    for name in sorted({*required} - there if is_complete else ()):
+        yield Problem("", "", f"{name} must be there, got none; {REMAKE_MANIFEST}")
+    for name in sorted(there - {*required, SHARDS, LAYERS}):
+        yield from _foreign(name)
+    shards = set((directory / SHARDS).names())
+    planned = {plan.name for plan in plans}
+    for name in sorted(shards):
+        shard, _, suffix = name.partition(".")
+        if shard in planned and (f".{suffix}" == RECORD_SUFFIX or is_tar_of(name, shard)):
+            continue
+        if is_tar_of(name, shard) and shard + RECORD_SUFFIX in shards:
+            continue  # its record is foreign, and that is enough
+        yield from _foreign(f"{SHARDS}/{name}")
+    with contextlib.suppress(ShardCorrupt):  # which is reported with its shard
+        for name in replaced_tars(directory / SHARDS):
+            yield Problem("", "", f"{SHARDS}/{name} must be gone with the retry that replaced it; prepare again")
+
+
+def _foreign(name: str) -> Iterator[Problem]:
+    if name.endswith(PARTIAL):
+        yield Problem("", "", f"{name} must be gone with the run that left it, got it still there; prepare again")
+    elif not name.rpartition("/")[2].startswith("."):
+        yield Problem("", "", f"{name} must not be there: it belongs to none of the shards and files; remove it")

@@ -1,0 +1,153 @@
+"""What cannot be verified at all is one ManifestError, and nothing else ever stops verify."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.fingerprint import fingerprint
+from pipeline.index import open_index, read_rows
+from pipeline.ledger import records
+from pipeline.manifest import read_manifest, write_manifest
+from pipeline.plan import plan_shards
+from pipeline.shards import commit_shard
+from pipeline.storage import Directory
+from pipeline.verify.dataset import Report, verify
+from pipeline.verify.problem import Problem
+from stages.captions import choose_caption
+from stages.errors import ManifestError
+from stages.weights import WeightsStore
+
+from ..conftest import Make
+from .annotated_scenes import make_layered
+from .damage import Copy
+
+NO_WEIGHTS = WeightsStore(allow_network=False)
+
+
+def check(path: Path, deep: bool = False) -> Report:
+    return verify(Directory(str(path)), deep, NO_WEIGHTS, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"complete": "yes"}, r"dataset\.json must have the format's types, got complete = 'yes': Input should be a"),
+        ({"inputs": []}, r"dataset\.json must have the format's types, got inputs = \[\]"),
+        ({"config": {}}, r"dataset\.json config name is missing; .*; delete dataset\.json and prepare again$"),
+        ({"conditions": 3}, r"dataset\.json must have format 1's fields"),
+        ({"labels": {"0": 0}}, r"dataset\.json must have the format's types, got labels\.0 = 0"),
+        ({"format": 2}, r"dataset\.json must have format 1, got 2"),
+        ({"numerics": {}}, r"dataset\.json must have format 1's fields"),
+    ],
+)
+def test_a_malformed_manifest_is_one_error(data_set: Path, change: dict[str, object], message: str) -> None:
+    Copy(data_set, Random(0)).edit_json("dataset.json", lambda fields: fields.update(change))
+    with pytest.raises(ManifestError, match=message):
+        check(data_set)
+
+
+def test_a_manifest_of_no_threads_is_one_error(data_set: Path) -> None:
+    copy = Copy(data_set, Random(0))
+    copy.edit_json("dataset.json", lambda fields: fields["numerics"].update(threads_per_worker=0))
+    with pytest.raises(ManifestError, match=r"dataset\.json numerics\.threads_per_worker must be 1 to 4096, got 0"):
+        check(data_set)
+
+
+def test_a_directory_without_a_data_set_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"must be a data set's manifest, got none"):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut off", "text", "footer", "other table"])
+def test_an_unreadable_index_is_one_error(data_set: Path, damage: str) -> None:
+    path = data_set / "index.parquet"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "other table":
+        pq.write_table(pa.table({"key": ["a"]}), path)
+    else:
+        footer = content[:-300] + bytes(200) + content[-100:]
+        path.write_bytes({"empty": b"", "cut off": content[:-9], "text": b"key,uri\n", "footer": footer}[damage])
+    with pytest.raises(ManifestError, match=r"index\.parquet must (be a parquet index, got|have columns \['key', )"):
+        check(data_set)
+
+
+def with_index(path: Path, table: pa.Table, rename: dict[str, str]) -> None:
+    """Put another index in place and make everything else agree with it, as if it had been so from the start."""
+    directory = Directory(str(path))
+    pq.write_table(table, path / "index.parquet")
+    manifest = read_manifest(directory)
+    inputs = manifest.inputs | {"index.sha256": open_index(directory).sha256}
+    manifest = replace(manifest, inputs=inputs, fingerprint=fingerprint(inputs))
+    write_manifest(directory, manifest)
+    copy = Copy(path, Random(0))
+    for plan, record in zip(plan_shards(12, 5), records(directory / "shards"), strict=True):
+        samples = []
+        for sample, row in zip(copy.encoded(record), read_rows(directory, plan.start, plan.stop), strict=True):
+            key = rename.get(sample.key, sample.key)
+            members = dict(sample.members) | {"txt": choose_caption(row.captions, 0, key).encode()}
+            samples.append(replace(sample, key=key, members=tuple(members.items())))
+        commit_shard(directory / "shards", plan, manifest.fingerprint, record.numerics, samples)
+    copy.derive()
+
+
+def test_a_key_that_is_twice_in_the_index_is_named(data_set: Path) -> None:
+    table = pq.read_table(data_set / "index.parquet")
+    keys = table.column("key").to_pylist()
+    repeated = [*keys[:6], keys[1], *keys[7:]]
+    with_index(data_set, table.set_column(0, "key", pa.array(repeated)), {keys[6]: keys[1]})
+    what = "index.parquet must have the key once, got it again in row 6; prepare into another directory"
+    assert check(data_set).problems == (Problem("0000001", keys[1], what),)
+
+
+def test_rows_that_cannot_be_read_are_one_error(data_set: Path) -> None:
+    table = pq.read_table(data_set / "index.parquet")
+    reasons = pa.array(["moonlight", *[""] * 11])
+    at = table.schema.get_field_index("rejected_reason")
+    broken = table.set_column(at, "rejected_reason", reasons)
+    manifest = read_manifest(Directory(str(data_set)))
+    pq.write_table(broken, data_set / "index.parquet")
+    inputs = manifest.inputs | {"index.sha256": open_index(Directory(str(data_set))).sha256}
+    write_manifest(Directory(str(data_set)), replace(manifest, inputs=inputs))
+    with pytest.raises(ManifestError, match=r"index\.parquet must be a parquet index, got ValueError: 'moonlight'"):
+        check(data_set)
+
+
+def test_a_damaged_json_never_crashes_verify(make_config: Make, tmp_path: Path) -> None:
+    """Replaces or removes a value anywhere in dataset.json, a record, or a layer's, 30 times."""
+    values = [None, 0, -1, 1.5, "", "x", [], {}, True, 10**30, float("nan"), "\ud800", [None], {"a": None}]
+    sound = make_layered(make_config, tmp_path)
+    for seed in range(30):
+        random = Random(seed)
+        copy = Copy(tmp_path / str(seed), random)
+        shutil.copytree(sound, copy.path)
+        file = random.choice(sorted(copy.path.rglob("*.json")))
+        content = json.loads(file.read_bytes())
+        inner, name = random.choice(list(places(content)))
+        if random.random() < 0.2:
+            del inner[name]
+        else:
+            inner[name] = random.choice(values)
+        file.write_text(json.dumps(content))
+        try:
+            report = check(copy.path, deep=seed % 10 == 0)
+        except ManifestError:
+            continue
+        "\n".join(map(str, report.problems)).encode()  # may be printed
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key or position) in a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield value, key
+        yield from places(inner)
