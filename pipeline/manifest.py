@@ -71,6 +71,8 @@ class Manifest:
     """Category id, in decimal, to name; empty without label maps."""
     numerics: Numerics
     totals: Totals
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """How many rows of the source are not candidates, by the filter that dropped them."""
     format: int = FORMAT_VERSION
 
     def to_json(self) -> bytes:

@@ -4,14 +4,14 @@ weights ──> index (trusted if there) ──> fingerprint (refused if another
         ──> plans - committed ──> executor ──> records ──> manifest, card
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.config import PrepareConfig
 from pipeline.executor import Executor
 from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, refuse_other
-from pipeline.index import INDEX_FILE, open_index, write_index
+from pipeline.index import INDEX_FILE, IndexFile, open_index, write_index
 from pipeline.ledger import committed_names, missing
 from pipeline.manifest import (
     MANIFEST_FILE,
@@ -60,6 +60,8 @@ class Job:
     samples: int
     """How many samples and rejections the shards account for, together."""
     found: dict[str, WeightsFile]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Of the source's rows, by the filter that dropped them."""
     again: tuple[ShardPlan, ...] = ()
     """Committed shards that are made all the same."""
 
@@ -90,6 +92,7 @@ def plan_dataset(config: PrepareConfig, directory: Directory, weights: WeightsSt
     else:
         say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
         index = write_index(directory, config.source, config.limit)
+        say(_describe_index(index))
     return Job(
         directory=directory,
         config=config,
@@ -98,7 +101,13 @@ def plan_dataset(config: PrepareConfig, directory: Directory, weights: WeightsSt
         plans=plan_shards(index.rows, config.samples_per_shard),
         samples=index.rows,
         found=found,
+        dropped=index.dropped,
     )
+
+
+def _describe_index(index: IndexFile) -> str:
+    dropped = ", ".join(f"{count} {reason}" for reason, count in index.dropped.items() if count)
+    return f"{index.rows} candidates{f'; dropped: {dropped}' if dropped else ''}"
 
 
 def describe_dataset(directory: Directory, finished: Manifest) -> None:
@@ -201,4 +210,5 @@ def _manifest(job: Job, numerics: Numerics) -> Manifest:
         labels={str(number): name for number, name in job.config.source.labels.items()},
         numerics=numerics,
         totals=Totals(job.samples, len(job.plans)),
+        dropped=dict(job.dropped),
     )

@@ -15,6 +15,7 @@ from stages.sources.coco import CocoSource
 from stages.sources.coco_stuff import CocoStuffSource
 from stages.sources.folder import FolderSource
 from stages.sources.huggingface import HuggingFaceSource
+from stages.sources.laion import LaionSource
 from stages.sources.protocol import Source
 from stages.sources.synthetic import SyntheticSource
 from stages.sources.webdataset import WebDatasetSource
@@ -22,6 +23,7 @@ from stages.sources.webdataset import WebDatasetSource
 SOURCES = {
     "coco": CocoSource,
     "coco_stuff": CocoStuffSource,
+    "laion": LaionSource,
     "webdataset": WebDatasetSource,
     "huggingface": HuggingFaceSource,
     "folder": FolderSource,

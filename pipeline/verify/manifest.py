@@ -158,7 +158,12 @@ def check_index(directory: Directory, manifest: Manifest) -> tuple[int, list[Pro
             f"index.parquet must have sha256 {recorded}, got {index.sha256}; restore it: nothing was compared with it"
         )
         return 0, [Problem("", "", what)]
-    return index.rows, list(_repeated_keys(directory, manifest.config["samples_per_shard"]))
+    problems = list(_repeated_keys(directory, manifest.config["samples_per_shard"]))
+    if manifest.dropped != index.dropped:
+        expected, got = dict(index.dropped), dict(manifest.dropped)
+        what = f"dataset.json dropped must be the index's {expected}, got {got}; {REMAKE_MANIFEST}"
+        problems.append(Problem("", "", what))
+    return index.rows, problems
 
 
 def read_index_rows(directory: Directory, plan: ShardPlan) -> list[IndexRow]:

@@ -93,7 +93,7 @@ def test_what_the_user_must_change_is_one_line_and_exit_2(
     *before, last = result.stderr.splitlines()
     assert last.startswith("condset: ")
     assert message in last
-    assert before in ([], ["listing synthetic"])
+    assert before in ([], ["listing synthetic", "6 candidates"])
 
 
 def test_quickstart_makes_a_data_set_without_network_gpu_or_weights(tmp_path: Path) -> None:
