@@ -1,4 +1,5 @@
 import hashlib
+import tomllib
 from pathlib import Path
 
 import fsspec
@@ -77,3 +78,12 @@ def test_a_smaller_sample_is_part_of_a_larger_one(tmp_path: Path) -> None:
     }
     assert keys[50, 0] < keys[500, 0]
     assert 90 < len(keys[500, 0] & keys[500, 1]) < 160, "a quarter of 500 is expected in both"
+
+
+@pytest.mark.parametrize("condition", ["keypose", "color", "depth"])
+def test_the_sets_of_the_paper_are_600_000_pairs_of_laion_aesthetics(condition: str) -> None:
+    path = Path(__file__).parents[3] / "configs" / "prepare" / f"{condition}_laion.toml"
+    tables = tomllib.loads(path.read_text())
+    source = LaionSource.model_validate(tables["source"])
+    assert (source.sample, source.filters.min_aesthetic) == (600_000, 6.5)
+    assert [annotator["kind"] for annotator in tables["annotators"]] == [condition]
