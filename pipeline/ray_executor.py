@@ -13,6 +13,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import PrepareConfig
@@ -36,9 +37,9 @@ class RayExecutor:
         self._layout: Layout | None = None
 
     def numerics(self, config: PrepareConfig) -> Numerics:
+        _connect(self._address)
         import ray
 
-        _connect(self._address)
         layout = self._layout = lay_out(config.execution, _cluster_resources(), inline=False)
         arguments = (config.annotators, layout.device, layout.threads_per_worker, layout.batch_size)
         if layout.device == "cpu" and self._address is None:
@@ -61,12 +62,13 @@ class RayExecutor:
         context.print_on_execution_start = False
         context.target_max_block_size = None  # a row holds a whole shard and must not be split
         counter = ray.remote(num_cpus=0)(_Counter).remote()
+        home = str(Path.cwd())
         records = (
             ray.data.from_items([{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans))
-            .map(_Load(work), num_cpus=layout.cpus_per_load)
+            .map(_Load(work, home), num_cpus=layout.cpus_per_load)
             .map(
                 _Annotate,  # type: ignore[arg-type]  # Ray builds the class in each actor
-                fn_constructor_args=(work, counter),
+                fn_constructor_args=(work, counter, home),
                 compute=ActorPoolStrategy(size=min(layout.workers, len(plans))),
                 num_cpus=layout.cpus_per_worker,
                 num_gpus=layout.gpus_per_worker,
@@ -84,34 +86,37 @@ class RayExecutor:
 
 def examine_ray() -> Finding:
     """Start a local Ray instance, run a task on it and say what happened: `condset doctor --ray`."""
-    import ray
-
     try:
         _connect(None)
+        import ray
+
         with _lost_workers_explained():
             ray.get(ray.remote(num_cpus=0.01)(this_machine).remote())
         resources = _cluster_resources()
     except CondsetError as error:
         return Finding("Ray run", Level.PROBLEM, str(error), "use --executor inline until it starts")
     finally:
-        ray.shutdown()
+        RayExecutor().close()
     return Finding("Ray run", Level.OK, f"a task ran; {resources.cpus:g} CPUs, {resources.gpus:g} GPUs")
 
 
 class _Load:
     """The load operator: a plan's row becomes a row with the shard's encoded images."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, home: str) -> None:
         self._work = work
+        self._home = home
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        _enter(self._home)
         return {"shard": _outcome(lambda: self._work.load(pickle.loads(row["plan"])))}
 
 
 class _Annotate:
     """The annotate operator: holds every network; a shard's row becomes its record's row."""
 
-    def __init__(self, work: Work, counter: Any) -> None:
+    def __init__(self, work: Work, counter: Any, home: str) -> None:
+        _enter(home)
         try:
             self._worker: Callable[[LoadedShard], ShardRecord] = ShardWorker(work, counter.add.remote)
         except CondsetError as error:
@@ -119,6 +124,12 @@ class _Annotate:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         return {"record": _outcome(lambda: self._worker(_taken(row["shard"])))}
+
+
+def _enter(home: str) -> None:
+    """Work where the driver does: paths are relative to its working directory, which a cluster's nodes may share."""
+    with contextlib.suppress(FileNotFoundError):
+        os.chdir(home)
 
 
 def _outcome(run: Callable[[], Any]) -> bytes:
@@ -181,16 +192,17 @@ def _polled(counter: Any, progress: Callable[[int], None]) -> Iterator[None]:
 
 def _connect(address: str | None) -> None:
     """Join the cluster at `address`, or start a local one; ConfigError if there is none."""
-    import ray
-
-    if ray.is_initialized():
-        return
+    # Ray reads its variables when it is imported, so they are set before.
     if address is None:
         # Under `uv run` Ray would make each worker build the environment again from a copy of the working directory.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about GPUs on CPU tasks
     # Ray Data's own actors trip an error message of Ray's core that no user can act on (its issue 53727).
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+
+    if ray.is_initialized():
+        return
     try:
         with _stderr_closed():
             ray.init(

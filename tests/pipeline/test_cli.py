@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 SMALL = """
 name = "small"
 samples_per_shard = 4
@@ -22,10 +23,11 @@ kind = "color"
 """
 
 
-def condset(*arguments: str) -> subprocess.CompletedProcess[str]:
+def condset(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     program = "from train.cli import main; main()"
-    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"}
-    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment)
+    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +102,11 @@ def test_quickstart_makes_a_data_set_without_network_gpu_or_weights(tmp_path: Pa
     result = condset("quickstart", "--out", str(tmp_path), "--executor", "inline")
     assert result.returncode == 0, result.stderr
     assert condset("verify", str(tmp_path / "data"), "--deep").returncode == 0
+
+
+@pytest.mark.ray
+def test_quickstart_runs_on_ray_in_any_directory_with_relative_paths(tmp_path: Path) -> None:
+    result = condset("quickstart", "--out", "here", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("here/data is complete: 64 samples in 4 shards, none rejected; ")
+    assert condset("verify", "here/data", cwd=tmp_path).returncode == 0
