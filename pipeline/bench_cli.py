@@ -33,3 +33,23 @@ def sketch(
     for timing in result.timings:
         print(f"  {timing.name:32} {timing.seconds_per_image:7.3f} s an image  {timing.speedup:5.2f} x")
     print(f"  not the network, in steady state {result.other_share:7.1%} of the wall time")
+
+
+@app.command()
+def index(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of LAION metadata to make and list.")] = 10_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """Listing LAION metadata into index.parquet: rows a second and peak memory, with filters and deduplication."""
+    import json
+
+    from pipeline.bench_index import bench_index
+
+    result = bench_index(rows)
+    if as_json:
+        print(json.dumps(asdict(result) | {"rows_per_second": result.rows_per_second}, indent=2))
+        return
+    print(
+        f"{result.rows} rows in {result.seconds:.1f} s ({result.cpu_seconds:.1f} s of CPU), {result.rows_listed} listed"
+    )
+    print(f"  {result.rows_per_second:,.0f} rows a second, peak memory {result.peak_memory_bytes / 1e9:.2f} GB")

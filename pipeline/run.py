@@ -193,8 +193,13 @@ def _manifest(job: Job, numerics: Numerics) -> Manifest:
             algorithm_version=annotator.algorithm_version,
             extensions=annotator.extensions,
             models=tuple(
-                ModelUse(name, job.found[name].path.name, job.found[name].sha256, MODELS[name].licence)
-                for name, _ in annotator.models
+                ModelUse(
+                    name=name,
+                    file=job.found[name].path.name,
+                    sha256=job.found[name].sha256,
+                    license=MODELS[name].licence if own_file is None else "the user's own file",
+                )
+                for name, own_file in annotator.models
             ),
         )
         for annotator in job.config.annotators

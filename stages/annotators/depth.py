@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stages.annotators.midas import DepthNetwork
 
 PICTURE = "depth.png"
-MODEL = "midas"
+MODEL = "dpt_hybrid"
 SIZE_MULTIPLE_PIXELS = 32
 """Of both sides of what the network sees: its coarsest features have stride 32."""
 

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.config import PrepareConfig, load_config
 from stages.errors import ConfigError
+from stages.models import MODELS
 from stages.registry import ANNOTATORS, SOURCES
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -38,6 +39,11 @@ def test_the_registries_say_the_kinds_of_their_classes() -> None:
         for kind, config in registry.items():
             fields = getattr(config, "model_fields")  # noqa: B009  # pydantic's, which the protocols do not have
             assert fields["kind"].default == kind
+
+
+@pytest.mark.parametrize("kind", ANNOTATORS)
+def test_every_network_that_an_annotator_names_is_in_the_table_of_models(kind: str) -> None:
+    assert {name for name, _ in ANNOTATORS[kind]().models} <= MODELS.keys()
 
 
 def test_a_setting_can_be_overridden_with_a_toml_value_or_a_bare_word(small: Path) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from stages.records import UInt8Array
+from stages.reference_modules import controlnet_aux_module
 
 from .conftest import Make, Run
 
@@ -34,10 +36,16 @@ def data_set(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPa
     for name, annotations in (("captions", captions), ("person_keypoints", persons)):
         content = json.dumps({"images": images, "annotations": annotations})
         (root / f"coco/annotations/{name}_val2017.json").write_text(content)
-    run_inline(
-        make_config(source={"kind": "coco", "root": str(root / "coco"), "split": "val2017"}, samples_per_shard=5),
-        root / "data",
-    )
+    torch.manual_seed(0)
+    network = controlnet_aux_module("pidi.model").pidinet()
+    torch.save({"state_dict": network.state_dict()}, root / "random_pidinet.pth")
+    annotators = [
+        {"kind": "color"},
+        {"kind": "sketch", "weights": str(root / "random_pidinet.pth")},
+        {"kind": "keypose", "from": "annotations"},
+    ]
+    source = {"kind": "coco", "root": str(root / "coco"), "split": "val2017"}
+    run_inline(make_config(source=source, annotators=annotators, samples_per_shard=5), root / "data")
     return root / "data"
 
 
@@ -75,6 +83,8 @@ def test_webdataset_reads_every_sample(data_set: Path) -> None:
         assert sample["txt"] in sample["json"]["captions"]
         assert sample["jpg"].shape == (64, 64, 3)
         assert np.array_equal(sample["color.png"], colors[sample["__key__"]])
+        assert sample["sketch.png"].shape == (64, 64, 3)
+        assert sample["keypoints.npy"].size == (51 if int(sample["__key__"]) % 4 == 3 else 0)
 
 
 def test_datasets_loads_the_directory_and_every_sample_of_it(
@@ -93,6 +103,8 @@ def test_datasets_loads_the_directory_and_every_sample_of_it(
         assert "Brücke 雪" in sample["txt"]
         assert sample["jpg"].size == (64, 64)
         assert np.array_equal(np.asarray(sample["color.png"]), colors[sample["__key__"]])
+        assert sample["sketch.png"].mode == "L"
+        assert len(sample["keypoints.npy"]) == (51 if int(sample["__key__"]) % 4 == 3 else 0)
 
 
 def test_every_sample_has_the_same_fields_of_the_same_types(data_set: Path) -> None:
