@@ -1,6 +1,7 @@
 """Fixtures that every package's tests share: the real photographs, weights and golden files beside the checkout."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,10 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Let Ctrl-C reach the commands under test: a shell's background job ignores it and hands that down."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

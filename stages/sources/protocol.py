@@ -36,6 +36,7 @@ class Source(Protocol):
         """Yield the candidates in batches of stages.sources.index_schema.SCHEMA.
 
         The same rows in the same order every time. Raises SourceError, naming the file, if the collection cannot be
-        listed; a candidate that cannot be used is listed with its rejection.
+        listed; a candidate that cannot be used is listed with its rejection. A batch's schema metadata may count the
+        rows that were passed over since the batch before (`stages.sources.dropped`).
         """
         ...
