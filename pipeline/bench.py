@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.executor import InlineExecutor
@@ -28,6 +29,8 @@ from stages.annotators.protocol import Annotator
 from stages.annotators.sketch import SketchConfig
 from stages.records import ConditionMembers, LoadedSample, Rejection, UInt8Array
 from stages.weights import WeightsFile, WeightsStore
+
+Result = TypeVar("Result")
 
 SEED = 0
 WARM_UP_IMAGES = 1
@@ -74,23 +77,17 @@ def bench_sketch(size_pixels: int, images: int, rounds: int, weights_dir: Path |
         for _ in range(rounds):
             for name, run in contenders.items():
                 seconds[name] += run()
-        other_share = _fresh_share(size_pixels, images, weights)
+        other_share = _fresh(_measure_other_share, size_pixels, images, weights)
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     reference = medians["controlnet_aux PidiNetDetector"]
     timings = tuple(Timing(name, median, reference / median) for name, median in medians.items())
     return SketchBench(size_pixels, images, rounds, torch.get_num_threads(), found is not None, timings, other_share)
 
 
-def _fresh(
-    run: Callable[..., list[float]], size_pixels: int, images: int, weights: Path, *arguments: str
-) -> list[float]:
+def _fresh(run: Callable[..., Result], *arguments: object) -> Result:
+    """Run a measurement in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(run, size_pixels, images, weights, *arguments).result()
-
-
-def _fresh_share(size_pixels: int, images: int, weights: Path) -> float:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(_measure_other_share, size_pixels, images, weights).result()
+        return process.submit(run, *arguments).result()
 
 
 def _random_pidinet(path: Path) -> Path:
