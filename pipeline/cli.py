@@ -82,7 +82,7 @@ def prepare(
     if limit is not None:
         overrides.append(f"limit={limit}")
     settings = load_config(config, overrides, PrepareConfig)
-    chosen = _executor(executor, ray_address)
+    chosen = choose_executor(executor, ray_address)
     if (out is None) == (onto is None):
         raise ConfigError("prepare must have either --out DIR for a new data set or --onto DATASET for a layer")
     if onto is not None and retry_rejected is not None:
@@ -180,18 +180,8 @@ def verify(
     )
 
 
-def quickstart(
-    out: Annotated[Path, typer.Option(help="A directory; the data set comes into OUT/data.")] = Path("quickstart"),
-    executor: Annotated[ExecutorName, typer.Option(help="ray or inline.")] = ExecutorName.RAY,
-) -> None:
-    """Make a small data set of scenes that condset draws itself: no GPU, no network, no weights."""
-    from pipeline.config import PrepareConfig, load_config
-
-    config = Path(__file__).parent.parent / "configs" / "quickstart" / "data.toml"
-    run_prepare(load_config(config, [], PrepareConfig), str(out / "data"), _executor(executor, None), None)
-
-
-def _executor(name: ExecutorName, ray_address: str | None) -> "Executor":
+def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
+    """Make the executor of a name; ConfigError if there is an address that it has no use for."""
     from stages.errors import ConfigError
 
     if name is ExecutorName.RAY:
@@ -217,7 +207,9 @@ def _check_ray() -> "Finding":
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    for command in (prepare, verify, inspect_cli.inspect, push_cli.push, quickstart):
+    from pipeline.encode_cli import encode  # here, because it takes its options from this module
+
+    for command in (prepare, verify, inspect_cli.inspect, push_cli.push, encode):
         app.command()(command)
     app.add_typer(weights_cli.app, name="weights")
     app.add_typer(bench_cli.app, name="bench")

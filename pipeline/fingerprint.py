@@ -14,8 +14,16 @@ FORMAT_VERSION = 1
 NOT_INPUTS = frozenset({"root", "path", "weights", "detector_weights"})
 """Settings that name a place: what lies there counts, by the index's hash and the weights' hashes."""
 
+NOT_INPUTS_OF_KIND = {"latents": frozenset({"model", "revision", "variant"})}
+"""Those that name a place in the table of one kind only: the `model` of keypose is no place."""
+
 Inputs: TypeAlias = dict[str, str | int | float | bool | None]
 """Dotted name to value, flat, so that a difference can be shown field by field."""
+
+
+def not_inputs(kind: object) -> frozenset[str]:
+    """The settings that name a place, in a table of this `kind`."""
+    return NOT_INPUTS | NOT_INPUTS_OF_KIND.get(str(kind), frozenset())
 
 
 def dataset_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Mapping[str, str]) -> Inputs:
@@ -26,8 +34,8 @@ def dataset_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Map
     """
     inputs: Inputs = {"format": FORMAT_VERSION, "index.sha256": index_sha256}
     inputs |= {"samples_per_shard": config.samples_per_shard, "limit": config.limit, "seed": config.seed}
-    inputs |= _flatten("source", plain(config.source, NOT_INPUTS))
-    inputs |= _flatten("image", plain(config.image))
+    inputs |= flatten("source", plain(config.source, not_inputs(config.source.kind)))
+    inputs |= flatten("image", plain(config.image))
     return inputs | _annotator_inputs(config, weights_sha256)
 
 
@@ -41,7 +49,7 @@ def _annotator_inputs(config: PrepareConfig, weights_sha256: Mapping[str, str]) 
     inputs: Inputs = {f"weights.{name}": sha256 for name, sha256 in weights_sha256.items()}
     for position, annotator in enumerate(config.annotators):
         name = f"annotators.{position}"
-        inputs |= _flatten(name, plain(annotator, NOT_INPUTS))
+        inputs |= flatten(name, plain(annotator, not_inputs(annotator.kind)))
         inputs[f"{name}.algorithm_version"] = annotator.algorithm_version
     return inputs
 
@@ -53,19 +61,28 @@ def fingerprint(inputs: Inputs) -> str:
 
 def refuse_other(where: str, there: Inputs, here: Inputs) -> None:
     """Raise ShardConflict if a directory's data set was made from other inputs, naming each that differs."""
-    differing = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    differing = differences(there, here)
     if differing:
-        shown = ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in differing)
-        raise ShardConflict(f"{where} must hold this data set, got another one ({shown}); give another --out")
+        raise ShardConflict(
+            f"{where} must hold this data set, got another one ({differing}); give another --out, or a layer another "
+            "name"
+        )
 
 
-def _flatten(name: str, value: object) -> Inputs:
+def differences(there: Inputs, here: Inputs) -> str:
+    """Name every input that differs, with both values; empty if none does."""
+    names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    return ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
+
+
+def flatten(name: str, value: object) -> Inputs:
+    """Give every plain value in nested tables its dotted name."""
     if isinstance(value, dict):
         flat: Inputs = {}
         for key, inner in value.items():
-            flat |= _flatten(f"{name}.{key}", inner)
+            flat |= flatten(f"{name}.{key}", inner)
         return flat
     if isinstance(value, list | tuple):
-        return _flatten(name, {str(position): inner for position, inner in enumerate(value)})
+        return flatten(name, {str(position): inner for position, inner in enumerate(value)})
     assert value is None or isinstance(value, str | int | float | bool), "settings are plain values"
     return {name: value}

@@ -17,7 +17,7 @@ from pipeline.index import read_rows
 from pipeline.plan import ShardPlan
 from pipeline.shards import RECORD_SUFFIX, Replacement, SampleEntry, ShardRecord, read_sample
 from pipeline.storage import Directory
-from stages.errors import TooManyRejected
+from stages.errors import ShardCorrupt, TooManyRejected
 from stages.load import Loading, load_labels, load_samples
 from stages.members import encode_conditions, encode_sample, read_crop
 from stages.records import (
@@ -101,8 +101,12 @@ class FromDataset:
     def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
         """Read the samples of one shard back, with the annotations that the index has for them."""
         shards = self.base / "shards"
-        content = shards.read(plan.name + RECORD_SUFFIX)
-        record = ShardRecord.from_json(content, f"{shards / plan.name}{RECORD_SUFFIX}")
+        where = f"{shards / plan.name}{RECORD_SUFFIX}"
+        try:
+            content = shards.read(plan.name + RECORD_SUFFIX)
+        except FileNotFoundError:
+            raise ShardCorrupt(f"{where} must be there, got none; run `condset prepare` again") from None
+        record = ShardRecord.from_json(content, where)
         rows = {row.key: row for row in read_rows(self.base, plan.start, plan.stop) if row.rejection is None}
         outcomes = tuple(self._restore(rows[entry.key], read_sample(shards, record, entry)) for entry in record.samples)
         return LoadedShard(plan, outcomes, hashlib.sha256(content).hexdigest())

@@ -1,4 +1,6 @@
-"""The Ray executor: the same work on every core and GPU of a laptop or a cluster. The only module that imports ray.
+"""The Ray executor: the same work on every core and GPU of a laptop or a cluster.
+
+The only module that imports ray beside `train/ray_train.py`.
 
     plans ──map: load (CPU tasks)──> encoded images ──map: annotate + commit (a pool of actors)──> records ──> driver
 
@@ -37,16 +39,16 @@ class RayExecutor:
         self._layout: Layout | None = None
 
     def numerics(self, config: PrepareConfig) -> Numerics:
-        _connect(self._address)
+        connect(self._address)
         import ray
 
-        layout = self._layout = lay_out(config.execution, _cluster_resources(), inline=False)
+        layout = self._layout = lay_out(config.execution, cluster_resources(), inline=False)
         arguments = (config.annotators, layout.device, layout.threads_per_worker, layout.batch_size)
         if layout.device == "cpu" and self._address is None:
             return numerics_of(*arguments)
         # Only a worker knows whether its GPU or CPU multiplies bfloat16 natively.
         asked = ray.remote(num_cpus=0.01, num_gpus=layout.gpus_per_worker)(numerics_of)
-        with _lost_workers_explained():
+        with lost_workers_explained():
             numerics: Numerics = ray.get(asked.remote(*arguments))
         return numerics
 
@@ -74,7 +76,7 @@ class RayExecutor:
                 num_gpus=layout.gpus_per_worker,
             )
         )
-        with _lost_workers_explained(), _polled(counter, progress):
+        with lost_workers_explained(), _polled(counter, progress):
             for row in records.iter_rows():
                 yield _taken(row["record"])
 
@@ -87,12 +89,12 @@ class RayExecutor:
 def examine_ray() -> Finding:
     """Start a local Ray instance, run a task on it and say what happened: `condset doctor --ray`."""
     try:
-        _connect(None)
+        connect(None)
         import ray
 
-        with _lost_workers_explained():
+        with lost_workers_explained():
             ray.get(ray.remote(num_cpus=0.01)(this_machine).remote())
-        resources = _cluster_resources()
+        resources = cluster_resources()
     except CondsetError as error:
         return Finding("Ray run", Level.PROBLEM, str(error), "use --executor inline until it starts")
     finally:
@@ -108,7 +110,7 @@ class _Load:
         self._home = home
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        _enter(self._home)
+        enter(self._home)
         return {"shard": _outcome(lambda: self._work.load(pickle.loads(row["plan"])))}
 
 
@@ -116,7 +118,7 @@ class _Annotate:
     """The annotate operator: holds every network; a shard's row becomes its record's row."""
 
     def __init__(self, work: Work, counter: Any, home: str) -> None:
-        _enter(home)
+        enter(home)
         try:
             self._worker: Callable[[LoadedShard], ShardRecord] = ShardWorker(work, counter.add.remote)
         except CondsetError as error:
@@ -126,7 +128,7 @@ class _Annotate:
         return {"record": _outcome(lambda: self._worker(_taken(row["shard"])))}
 
 
-def _enter(home: str) -> None:
+def enter(home: str) -> None:
     """Work where the driver does: paths are relative to its working directory, which a cluster's nodes may share."""
     with contextlib.suppress(FileNotFoundError):
         os.chdir(home)
@@ -190,7 +192,7 @@ def _polled(counter: Any, progress: Callable[[int], None]) -> Iterator[None]:
         thread.join()
 
 
-def _connect(address: str | None) -> None:
+def connect(address: str | None) -> None:
     """Join the cluster at `address`, or start a local one; ConfigError if there is none."""
     # Ray reads its variables when it is imported, so they are set before.
     if address is None:
@@ -234,7 +236,7 @@ def _stderr_closed() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _cluster_resources() -> Resources:
+def cluster_resources() -> Resources:
     import ray
 
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -248,7 +250,7 @@ def _cluster_resources() -> Resources:
 
 
 @contextlib.contextmanager
-def _lost_workers_explained() -> Iterator[None]:
+def lost_workers_explained() -> Iterator[None]:
     """Say in one line that the cluster lost workers for good; an exception out of our code is a bug and passes."""
     import ray
 

@@ -1,6 +1,6 @@
 """The files of a sample: pixels and numbers to the bytes that the shard stores, and that Pillow and NumPy read back.
 
-    stored image ──> JPEG (4:2:0) or PNG          condition ──> 8-bit grey, RGB or indexed PNG, or flat float32 .npy
+    stored image ──> JPEG (4:2:0) or PNG          condition ──> 8-bit grey, RGB or indexed PNG, or flat .npy of floats
 
 The invariant: equal pixels give equal bytes, and a PNG or .npy gives back exactly what went in. All functions may be
 called from several threads at once; the encoders run without the interpreter's lock.
@@ -46,19 +46,21 @@ def encode_stored_image(image_hwc: UInt8Array, config: ImageConfig) -> bytes:
 
 
 def encode_member(member: ImageMember | ArrayMember) -> bytes:
-    """Encode one member of a condition: a picture as PNG, an array as .npy (format 1.0, little-endian float32).
+    """Encode one member of a condition: a picture as PNG, an array as .npy (format 1.0, little-endian floats).
 
     Raises ValueError for pixels or values of another shape or type than the member's fields say.
     """
     if isinstance(member, ImageMember):
         return encode_png(member.pixels, member.palette)
-    if member.values.ndim != 1 or member.values.dtype != np.float32:
+    if member.values.ndim != 1 or member.values.dtype not in (np.float32, np.float16):
         raise ValueError(
-            f"{member.extension} values must be 1-D float32, got {member.values.ndim}-D {member.values.dtype}; "
-            "flatten and convert them"
+            f"{member.extension} values must be 1-D float32 or float16, "
+            f"got {member.values.ndim}-D {member.values.dtype}; flatten and convert them"
         )
     file = io.BytesIO()
-    np.lib.format.write_array(file, member.values.astype("<f4"), version=(1, 0), allow_pickle=False)
+    np.lib.format.write_array(
+        file, member.values.astype(member.values.dtype.newbyteorder("<")), version=(1, 0), allow_pickle=False
+    )
     return file.getvalue()
 
 

@@ -19,11 +19,15 @@ import numpy.typing as npt
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 UInt16Array: TypeAlias = npt.NDArray[np.uint16]
+Float16Array: TypeAlias = npt.NDArray[np.float16]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 
 class Condition(StrEnum):
-    """The conditions of T2I-Adapter (arXiv 2302.08453) that condset makes, and canny."""
+    """The conditions of T2I-Adapter (arXiv 2302.08453) that condset makes, canny, and latents.
+
+    Latents are no condition of an adapter: they are the image itself, in the space of a VAE.
+    """
 
     SKETCH = "sketch"
     DEPTH = "depth"
@@ -31,6 +35,7 @@ class Condition(StrEnum):
     COLOR = "color"
     SEGMENTATION = "segmentation"
     CANNY = "canny"
+    LATENTS = "latents"
 
 
 class Reason(StrEnum):
@@ -165,7 +170,7 @@ class ArrayMember:
     """A condition's numbers: `<key>.<extension>`, stored as a flat .npy (what Hugging Face datasets reads)."""
 
     extension: str
-    values: Float32Array
+    values: Float32Array | Float16Array
     """1-D; may be empty."""
 
 

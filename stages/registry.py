@@ -8,6 +8,7 @@ from stages.annotators.canny import CannyConfig
 from stages.annotators.color import ColorConfig
 from stages.annotators.depth import DepthConfig
 from stages.annotators.keypose import KeyposeConfig
+from stages.annotators.latents import LatentsConfig
 from stages.annotators.protocol import AnnotatorConfig
 from stages.annotators.segmentation import SegmentationConfig
 from stages.annotators.sketch import SketchConfig
@@ -37,6 +38,7 @@ ANNOTATORS = {
     "color": ColorConfig,
     "segmentation": SegmentationConfig,
     "canny": CannyConfig,
+    "latents": LatentsConfig,
 }
 
 if TYPE_CHECKING:

@@ -166,8 +166,9 @@ def checked(model: Model, path: Path) -> WeightsFile:
 def load_state_dict(file: WeightsFile) -> "dict[str, Tensor]":
     """Read a network's parameters onto the CPU, by the names that the network gives them.
 
-    Takes them out of a checkpoint's "state_dict" or "model" entry and from under the "module." of DataParallel. Nothing
-    in the file is executed (`weights_only`). Raises WeightsError if torch cannot read the file or finds no parameters.
+    Takes them out of a checkpoint's "state_dict", "model" or "adapter" entry and from under the "module." of
+    DataParallel. Nothing in the file is executed (`weights_only`). Raises WeightsError if torch cannot read the file or
+    finds no parameters.
     """
     import torch
 
@@ -179,7 +180,7 @@ def load_state_dict(file: WeightsFile) -> "dict[str, Tensor]":
             f"{file.path} must be a checkpoint that torch reads with weights_only, got {_reason(error)};"
             " save the state_dict alone, with torch.save"
         ) from error
-    for entry in ("state_dict", "model"):
+    for entry in ("state_dict", "model", "adapter"):
         if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
             content = content[entry]
     if not (

@@ -98,7 +98,7 @@ def choose_samples(directory: Directory, rows: int) -> tuple[list[str], list[Sho
     manifest, layers = read_manifest(directory), open_layers(directory)
     entries = [*manifest.conditions, *(entry for layer in layers for entry in layer.manifest.conditions)]
     extensions = {"image": str(manifest.config["image"]["format"])}
-    extensions |= {entry.name: f"{entry.name}.png" for entry in entries}
+    extensions |= {entry.name: each for entry in entries for each in entry.extensions if each.endswith(".png")}
     samples_by_shard = {record.name: len(record.samples) for record in records(directory / "shards")}
     candidates = list(spread(directory / "shards", samples_by_shard, rows * CANDIDATES_PER_ROW))
     rows = min(rows, len(candidates))

@@ -83,8 +83,18 @@ class SegmentationStatistics:
     """The categories that occur but for id 0, the one with most pixels first."""
 
 
+@dataclass(frozen=True, slots=True)
+class LatentsStatistics:
+    """Of latents, before the model's scaling factor; times it, a deviation is about 1."""
+
+    mean: Distribution
+    """Of an image's means."""
+    deviation: Distribution
+    """The standard deviation of an image's means."""
+
+
 ConditionStatistics: TypeAlias = (
-    EdgeStatistics | DepthStatistics | KeyposeStatistics | ColorStatistics | SegmentationStatistics
+    EdgeStatistics | DepthStatistics | KeyposeStatistics | ColorStatistics | SegmentationStatistics | LatentsStatistics
 )
 
 
@@ -193,6 +203,22 @@ class SegmentationTally:
         return SegmentationStatistics(distribution(self._unlabelled), labels)
 
 
+class LatentsTally:
+    def __init__(self, extension: str) -> None:
+        self.extension = extension
+        self._means: list[float] = []
+        self._deviations: list[float] = []
+
+    def add(self, members: Mapping[str, bytes]) -> None:
+        values = np.load(io.BytesIO(members[self.extension]), allow_pickle=False).astype(np.float64)
+        means, _ = np.split(values, 2)
+        self._means.append(float(means.mean()))
+        self._deviations.append(float(means.std()))
+
+    def result(self) -> LatentsStatistics:
+        return LatentsStatistics(distribution(self._means), distribution(self._deviations))
+
+
 def tally_for(condition: Condition, score_threshold: float, names: Mapping[int, str]) -> Tally:
     """Return an empty tally for a condition.
 
@@ -209,6 +235,8 @@ def tally_for(condition: Condition, score_threshold: float, names: Mapping[int, 
             return ColorTally("color.png")
         case Condition.SEGMENTATION:
             return SegmentationTally("segmentation.png", names)
+        case Condition.LATENTS:
+            return LatentsTally("latents.npy")
 
 
 def read_picture(content: bytes) -> UInt8Array:

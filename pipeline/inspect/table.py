@@ -15,6 +15,7 @@ from pipeline.inspect.statistics import (
     DepthStatistics,
     EdgeStatistics,
     KeyposeStatistics,
+    LatentsStatistics,
     SegmentationStatistics,
 )
 
@@ -105,6 +106,9 @@ def _distributions(statistics: ConditionStatistics) -> Iterator[tuple[str, Distr
             yield "distinct colours", statistics.distinct_colors
         case SegmentationStatistics():
             yield "share unlabelled", statistics.unlabelled
+        case LatentsStatistics():
+            yield "mean", statistics.mean
+            yield "deviation", statistics.deviation
 
 
 def _histograms(statistics: ConditionStatistics) -> Iterator[RenderableType]:

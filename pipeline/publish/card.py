@@ -9,7 +9,7 @@ files alone, without time, host or path, so that `condset verify` can tell a sta
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipeline.fingerprint import NOT_INPUTS
+from pipeline.fingerprint import not_inputs
 from pipeline.manifest import ConditionEntry, Manifest
 from pipeline.publish.card_snippets import snippets
 from pipeline.publish.licenses import count_licenses
@@ -35,6 +35,8 @@ MEMBERS = {
     "segmentation.png": "indexed PNG: each pixel is a category id (`numpy.asarray(Image.open(...))`), 0 is unlabelled; "
     "the palette gives its colour",
     "canny.png": "edges, 8-bit grey: 0 or 255",
+    "latents.npy": "the image in a VAE's space: flat float16, 2 x channels x height x width (the posterior's mean, "
+    "then its log variance); not multiplied by the scaling factor",
 }
 
 SIZE_CATEGORIES = (
@@ -180,7 +182,8 @@ Settings that name a place on the machine, such as `root`, are left out of it.
 
 def _without_places(value: Value) -> Value:
     if isinstance(value, Mapping):
-        return {key: _without_places(inner) for key, inner in value.items() if key not in NOT_INPUTS}
+        places = not_inputs(value.get("kind"))
+        return {key: _without_places(inner) for key, inner in value.items() if key not in places}
     if isinstance(value, list | tuple):
         return [_without_places(each) for each in value]
     return value

@@ -69,11 +69,12 @@ for batch in torch.utils.data.DataLoader(Samples("."), batch_size=4, shuffle=Tru
 
 
 def snippets(manifest: Manifest) -> dict[str, str]:
-    """Return a program for each library, by the library's name; each reads the image, the first condition, the text."""
-    names = {
-        "split": manifest.split,
-        "image": str(manifest.config["image"]["format"]),
-        "condition": f"{manifest.conditions[0].name}.png",
-    }
+    """Return a program for each library, by the library's name; each reads the image, the first condition, the text.
+
+    It is the first one that is a picture; where none is, the image stands in for it.
+    """
+    image = str(manifest.config["image"]["format"])
+    pictures = [each for entry in manifest.conditions for each in entry.extensions if each.endswith(".png")]
+    names = {"split": manifest.split, "image": image, "condition": next(iter(pictures), image)}
     programs = {"webdataset": WEBDATASET, "datasets": DATASETS, "torch": TORCH}
     return {library: program.format_map(names) for library, program in programs.items()}

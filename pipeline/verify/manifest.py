@@ -24,6 +24,9 @@ from pipeline.plan import ShardPlan
 from pipeline.storage import Directory
 from pipeline.verify.field_types import mistyped
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
+from stages.annotators.latents import NETWORK as VAE
+from stages.annotators.latents import LatentsConfig
+from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import ConfigError, ManifestError
 from stages.records import IndexRow
 from stages.sources.identities import IdentitySet, key_identities
@@ -71,12 +74,22 @@ def read_description(directory: Directory) -> Description:
     return Description(manifest, config)
 
 
+def model_names(annotator: AnnotatorConfig) -> list[str]:
+    """Name an annotator's networks, sorted, without looking for their files: whoever has none can verify all the same.
+
+    The files of the latents' VAE are found where its settings are asked for them.
+    """
+    if isinstance(annotator, LatentsConfig):
+        return [VAE]
+    return sorted(name for name, _ in annotator.models)
+
+
 def unusable_numerics(config: PrepareConfig, numerics: Numerics) -> str:
     """Say why numerics cannot be those of a data set; empty if they can."""
     for name, number in (("threads_per_worker", numerics.threads_per_worker), ("batch_size", numerics.batch_size)):
         if not 1 <= number <= MOST_THREADS_OR_IMAGES:
             return f"numerics.{name} must be 1 to {MOST_THREADS_OR_IMAGES}, got {number}"
-    expected = {each.condition.value: DTYPES if each.models else NO_DTYPE for each in config.annotators}
+    expected = {each.condition.value: DTYPES if model_names(each) else NO_DTYPE for each in config.annotators}
     if numerics.dtypes.keys() != expected.keys():
         return f"numerics.dtypes must name {', '.join(expected)}, got {', '.join(numerics.dtypes) or 'none'}"
     for condition, dtype in numerics.dtypes.items():
@@ -104,10 +117,7 @@ def _derived_values(
     """Yield each value's name, what it should be and what it is; what others follow from comes before them."""
     yield "name", config.name, manifest.name
     yield "split", config.source.split, manifest.split
-    expected = [
-        (each.condition.value, each.kind, each.extensions, sorted(name for name, _ in each.models))
-        for each in config.annotators
-    ]
+    expected = [(each.condition.value, each.kind, each.extensions, model_names(each)) for each in config.annotators]
     yield "conditions", expected, [_made_by(entry) for entry in manifest.conditions]
     if base:
         yield "labels", base.manifest.labels, manifest.labels

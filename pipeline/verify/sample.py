@@ -2,6 +2,7 @@
 
     members ──┬─ jpg, <condition>.png ── file format, mode, size, pixels; segmentation: palette and labels
               ├─ keypoints.npy ───────── flat float32, whole persons, finite
+              ├─ latents.npy ─────────── flat float16, whole maps, finite, log variances within the clamp
               └─ json, txt ───────────── types of the fields, crop, caption; what the index says of the sample
 
 Nothing here runs a network or reads the source. The invariant: whatever the bytes, what is wrong with them is said in
@@ -15,12 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from pipeline.config import PrepareConfig
 from stages.annotators.depth import DepthConfig
+from stages.annotators.latents import ARRAY as LATENTS
+from stages.annotators.latents import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE
 from stages.annotators.palette import palette
 from stages.captions import choose_caption
 from stages.crop import plan_crop
@@ -30,6 +34,8 @@ from stages.randomness import random_for
 from stages.records import Condition, IndexRow, StoredSample
 
 FLOATS_PER_PERSON = 17 * 3
+SIZE_MULTIPLE_PIXELS = 64
+"""Of images, and so a multiple of any stride of a VAE."""
 PALETTE = palette()
 
 MODES = {
@@ -107,7 +113,7 @@ class SampleCheck:
             elif extension.endswith(".png"):
                 yield from self._check_picture(extension, members[extension], "PNG", self._mode_of(extension))
             elif extension.endswith(".npy"):
-                yield from _check_array(extension, members[extension])
+                yield from self._check_array(extension, members[extension])
         if {"json", "txt"} <= expected & members.keys():
             yield from self._check_texts(key, members["json"], members["txt"], row)
 
@@ -123,6 +129,25 @@ class SampleCheck:
             yield f"{extension} must be {expected}, got {picture}"
         elif picture.mode == "P":
             yield from self._check_labels(extension, picture)
+
+    def _check_array(self, extension: str, content: bytes) -> Iterator[str]:
+        if extension != LATENTS:
+            values = _read_array(content, "float32", FLOATS_PER_PERSON, may_be_empty=True)
+            if isinstance(values, str):
+                yield f"{extension} must be {values}"
+            return
+        width, height = self.config.image.size_pixels
+        least = 2 * (width // SIZE_MULTIPLE_PIXELS) * (height // SIZE_MULTIPLE_PIXELS)
+        values = _read_array(content, "float16", least, may_be_empty=False)
+        if isinstance(values, str):
+            yield f"{extension} must be {values}"
+            return
+        log_variance = values[values.size // 2 :]
+        if log_variance.min() < LOWEST_LOG_VARIANCE or log_variance.max() > HIGHEST_LOG_VARIANCE:
+            yield (
+                f"{extension} log variances must be {LOWEST_LOG_VARIANCE:g} to {HIGHEST_LOG_VARIANCE:g}, "
+                f"got {log_variance.min():g} to {log_variance.max():g}"
+            )
 
     def _check_labels(self, extension: str, image: Image.Image) -> Iterator[str]:
         if bytes(image.getpalette() or b"") != PALETTE:
@@ -214,19 +239,20 @@ def _decode(content: bytes, expected: str) -> Image.Image | str:
         return f"{len(content)} bytes that cannot be decoded ({type(error).__name__}: {error})"
 
 
-def _check_array(extension: str, content: bytes) -> Iterator[str]:
-    expected = f"flat float32, a multiple of {FLOATS_PER_PERSON} long"
+def _read_array(content: bytes, dtype: str, multiple: int, may_be_empty: bool) -> npt.NDArray[np.floating] | str:
+    """Read a flat array of finite numbers; or say what it must be, and what it is."""
+    expected = f"flat {dtype}, a multiple of {multiple} long"
     file = io.BytesIO(content)
     try:
-        values = np.lib.format.read_array(file, allow_pickle=False)
+        values: npt.NDArray[np.floating] = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # noqa: BLE001  NumPy evaluates the header as Python: its parser raises what it likes
-        yield f"{extension} must be {expected}, got {len(content)} bytes that cannot be read ({error})"
-        return
+        return f"{expected}, got {len(content)} bytes that cannot be read ({error})"
     trailing = len(content) - file.tell()
-    if values.dtype != np.dtype("<f4") or values.ndim != 1 or values.size % FLOATS_PER_PERSON or trailing:
+    is_whole = values.size % multiple == 0 and (may_be_empty or values.size > 0)
+    if values.dtype != np.dtype(dtype).newbyteorder("<") or values.ndim != 1 or not is_whole or trailing:
         shape = "x".join(map(str, values.shape))
-        got = f"{shape} of {values.dtype}" + f" and {trailing} bytes more" * bool(trailing)
-        yield f"{extension} must be {expected}, got {got}"
-    elif not np.isfinite(values).all():
+        return f"{expected}, got {shape} of {values.dtype}" + f" and {trailing} bytes more" * bool(trailing)
+    if not np.isfinite(values).all():
         position = int(np.flatnonzero(~np.isfinite(values))[0])
-        yield f"{extension} must be finite, got {values[position]} at position {position}"
+        return f"finite, got {values[position]} at position {position}"
+    return values

@@ -41,7 +41,7 @@ def test_the_registries_say_the_kinds_of_their_classes() -> None:
             assert fields["kind"].default == kind
 
 
-@pytest.mark.parametrize("kind", ANNOTATORS)
+@pytest.mark.parametrize("kind", sorted(ANNOTATORS.keys() - {"latents"}))  # whose VAE is the user's own model's
 def test_every_network_that_an_annotator_names_is_in_the_table_of_models(kind: str) -> None:
     assert {name for name, _ in ANNOTATORS[kind]().models} <= MODELS.keys()
 

@@ -94,9 +94,10 @@ def test_a_palette_must_fit_its_picture() -> None:
         encode_png(_noise(4, 4, 3), PALETTE)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("length", [0, 51, 510])
-def test_an_array_is_a_flat_npy_of_format_1(length: int) -> None:
-    values = np.random.default_rng(0).random(length).astype(np.float32)
+def test_an_array_is_a_flat_npy_of_format_1(length: int, dtype: type[np.floating]) -> None:
+    values = np.random.default_rng(0).random(length).astype(dtype)
     file = encode_member(ArrayMember("keypoints.npy", values))
     by_numpy = io.BytesIO()
     np.save(by_numpy, values)
@@ -104,13 +105,13 @@ def test_an_array_is_a_flat_npy_of_format_1(length: int) -> None:
     assert file[6:8] == b"\x01\x00"
     loaded = np.load(io.BytesIO(file), allow_pickle=False)
     np.testing.assert_array_equal(loaded, values)
-    assert loaded.dtype == np.float32
+    assert loaded.dtype == dtype
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 3), np.float32), np.zeros(3, np.float64)])
 def test_values_of_another_shape_or_type_are_refused(values: np.ndarray) -> None:
     with pytest.raises(
-        ValueError, match=r"keypoints\.npy values must be 1-D float32, got .*; flatten and convert them"
+        ValueError, match=r"keypoints\.npy values must be 1-D float32 or float16, got .*; flatten and convert them"
     ):
         encode_member(ArrayMember("keypoints.npy", values))
 

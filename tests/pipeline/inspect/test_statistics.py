@@ -13,6 +13,7 @@ from pipeline.inspect.statistics import (
     EdgeStatistics,
     KeyposeStatistics,
     LabelCount,
+    LatentsStatistics,
     SegmentationStatistics,
     tally_for,
 )
@@ -29,9 +30,9 @@ def png(pixels: object, colors: bytes | None = None) -> bytes:
     return file.getvalue()
 
 
-def npy(values: object) -> bytes:
+def npy(values: object, dtype: type[np.floating] = np.float32) -> bytes:
     file = io.BytesIO()
-    np.save(file, np.asarray(values, np.float32).ravel())
+    np.save(file, np.asarray(values, dtype).ravel())
     return file.getvalue()
 
 
@@ -104,3 +105,9 @@ def test_labels_are_counted_by_pixels_and_images_the_largest_first() -> None:
 def test_every_condition_has_statistics() -> None:
     for condition in Condition:
         tally_for(condition, 0.1, {})
+
+
+def test_latents_are_summed_up_by_their_means_alone() -> None:
+    content = npy([1, 3, 1, 3, -20, -20, -20, -20], np.float16)
+    found = statistics(Condition.LATENTS, {"latents.npy": content})
+    assert found == LatentsStatistics(Distribution(2.0, 2.0, 2.0, 2.0), Distribution(1.0, 1.0, 1.0, 1.0))

@@ -173,3 +173,25 @@ def test_a_damaged_record_does_not_keep_verify_from_comparing_the_card(photograp
     card = render_card(copy, read_manifest(copy))
     assert card != card_of(photographs)
     assert rows_of(card, "Licences of the images") == [(LICENSE_NAMES[1], "1")]
+
+
+def test_where_no_condition_is_a_picture_the_programs_show_the_image(photographs: Path) -> None:
+    manifest = read_manifest(Directory(str(photographs)))
+    latents = replace(manifest.conditions[0], name="latents", annotator="latents", extensions=("latents.npy",))
+    with_color = snippets(replace(manifest, conditions=(latents, *manifest.conditions)))
+    assert with_color == snippets(manifest)
+    for program in snippets(replace(manifest, conditions=(latents,))).values():
+        assert "latents" not in program
+        assert "color.png" not in program
+
+
+def test_the_place_of_the_latents_model_is_left_out_and_the_keypose_network_is_not(photographs: Path) -> None:
+    directory = Directory(str(photographs))
+    manifest = read_manifest(directory)
+    annotators = [
+        {"kind": "latents", "model": "/home/me/sd15", "dtype": "auto"},
+        {"kind": "keypose", "model": "rtmo-m"},
+    ]
+    card = render_card(directory, replace(manifest, config={**manifest.config, "annotators": annotators}))
+    assert "/home/me" not in card
+    assert 'model = "rtmo-m"' in card

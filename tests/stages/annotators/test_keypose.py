@@ -63,7 +63,8 @@ def members(outcome: ConditionMembers | Rejection) -> tuple[Float32Array, ImageM
     assert isinstance(picture, ImageMember)
     assert (numbers.extension, picture.extension) == ("keypoints.npy", "keypose.png")
     assert numbers.values.ndim == 1
-    return numbers.values.reshape(-1, 17, 3), picture
+    assert numbers.values.dtype.name == "float32"
+    return numbers.values.astype(np.float32).reshape(-1, 17, 3), picture
 
 
 ANNOTATIONS = KeyposeConfig(from_="annotations")
