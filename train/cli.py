@@ -1,4 +1,4 @@
-"""The console script `condset`: the data commands of `pipeline`, under one rule for exits.
+"""The console script `condset`: the data commands of `pipeline` and those of training, under one rule for exits.
 
 0 done; 1 the data is unsound (verify); 2 the user must change something, said in one line; 130 interrupted.
 A traceback means a bug.
@@ -10,15 +10,21 @@ import typer
 
 from pipeline.cli import mount
 from stages.errors import CondsetError
+from train.export_cli import export
+from train.quickstart_cli import quickstart
+from train.sample_cli import sample
+from train.train_cli import train
 
 app = typer.Typer(
     name="condset",
-    help="Image-caption collections in, sharded (image, caption, condition) data sets out.",
+    help="Image-caption collections in, (image, caption, condition) data sets and the adapters trained on them out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 mount(app)
+for command in (train, sample, export, quickstart):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,0 +1,40 @@
+"""Which frozen base model: the `[diffusion]` table of a training configuration. `kind` picks the class."""
+
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
+
+from pydantic import Field
+
+from stages.settings import Settings
+from train.diffusion import Prediction
+
+
+class StableDiffusionConfig(Settings):
+    """Which Stable Diffusion."""
+
+    kind: Literal["stable_diffusion"] = "stable_diffusion"
+    model: str
+    """A directory in diffusers' layout, or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5."""
+    revision: str | None = None
+    """Of the hub's repository."""
+    variant: str | None = None
+    """Of the weights' files, such as "fp16"."""
+
+
+class TinyDiffusionConfig(Settings):
+    """A base model with random weights."""
+
+    kind: Literal["tiny"] = "tiny"
+    seed: int = Field(default=0, ge=0)
+    """Of the random weights."""
+    prediction: Prediction = "v_prediction"
+    """What the UNet predicts."""
+    width: int = Field(default=1, ge=1)
+    """Multiplies the UNet's channels."""
+
+
+DIFFUSIONS = {"stable_diffusion": StableDiffusionConfig, "tiny": TinyDiffusionConfig}
+
+if TYPE_CHECKING:
+    AnyDiffusion: TypeAlias = StableDiffusionConfig | TinyDiffusionConfig
+else:
+    AnyDiffusion = Annotated[Union[tuple(DIFFUSIONS.values())], Field(discriminator="kind")]

@@ -1,0 +1,47 @@
+"""Preview pictures: what the adapter does, for a few fixed samples and seeds.
+
+condition | without adapter | with adapter     with the same caption and the same starting noise
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stages.records import UInt8Array
+from train.batch import VisitReader, stack
+from train.diffusion import FrozenDiffusion
+from train.picture_grid import GridRow, draw_grid
+from train.sampling import sample_pictures, starting_noise
+from train.step import adapter_features
+
+if TYPE_CHECKING:
+    Adapter = Callable[[Tensor], Sequence[Tensor]]
+
+PREVIEWS = "previews"
+
+
+def draw_preview(
+    base: FrozenDiffusion, adapter: "Adapter", read: VisitReader, samples: int, steps: int, guidance: float
+) -> Image.Image:
+    """Draw the first `samples` visits of `read`; picture n starts from seed n."""
+    batch = stack([read(index) for index in range(samples)], pin=False)
+    height, width = batch.condition_bchw.shape[-2:]
+    noise = starting_noise(base, range(samples), width, height)
+    with torch.no_grad():
+        features = adapter_features(base, adapter, batch.condition_bchw)
+    without = sample_pictures(base, batch.captions, noise, None, steps, guidance)
+    steered = sample_pictures(base, batch.captions, noise, features, steps, guidance)
+    rows = [
+        GridRow((_rgb(batch.condition_bchw[number].numpy()), without[number], steered[number]), caption)
+        for number, caption in enumerate(batch.captions)
+    ]
+    return draw_grid(("condition", "without adapter", "with adapter"), rows)
+
+
+def _rgb(condition_chw: UInt8Array) -> UInt8Array:
+    picture = condition_chw.transpose(1, 2, 0)
+    return picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2)
