@@ -34,6 +34,17 @@ EMA_FILE = "ema.safetensors"
 OPTIMIZER_FILE = "optimizer.pt"
 POSITION_FILE = "position.json"
 PARTIAL = ".partial"
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
+"""What torch.load and load_state_dict raise for damaged files, as fuzzing drew it out of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,7 @@ def load_checkpoint(checkpoint: Path, optimization: "Optimization") -> Position:
     try:
         state: dict[str, Any] = torch.load(checkpoint / OPTIMIZER_FILE, map_location="cpu", weights_only=True)
         optimization.load_state(state)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(_damaged(checkpoint, error)) from error
     return position
 

@@ -7,7 +7,8 @@ Invariant: every parameter has requires_grad = False and no caller can reach one
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,11 @@ class StableDiffusion:
         """Freeze the networks of `parts`, in place, and move them to where they run."""
         self.identity = parameters_sha256(parts.unet)
         self.device, self.dtype = torch.device(running.device), running.dtype
+        self._memory_format = torch.channels_last if running.channels_last else torch.contiguous_format
         for network in parts.networks():
             network.requires_grad_(False).eval()
-            # torch's own `to`: the one of diffusers warns of any dtype.
-            nn.Module.to(network, self.device, self.dtype)
-            if running.channels_last:
-                nn.Module.to(network, memory_format=torch.channels_last)
+        self._move(parts.unet)
+        self._move(parts.text_encoder)
         if running.gradient_checkpointing:
             parts.unet.enable_gradient_checkpointing()
         self._parts = parts
@@ -78,17 +78,23 @@ class StableDiffusion:
 
     @property
     def parts(self) -> Parts:
-        """The networks, for those that read them: pipelines and checks."""
-        return self._parts
+        """The networks where they run, for those that read them: pipelines and checks."""
+        return replace(self._parts, vae=self._vae)
+
+    @cached_property
+    def _vae(self) -> "AutoencoderKL":
+        """The VAE, moved to where it runs when it is first used: with cached latents only previews need it."""
+        self._move(self._parts.vae)
+        return self._parts.vae
 
     @torch.no_grad()
     def encode_images(self, images_bchw: Tensor) -> Posterior:
-        distribution = self._parts.vae.encode(self._placed(images_bchw)).latent_dist
+        distribution = self._vae.encode(self._placed(images_bchw)).latent_dist
         return Posterior(distribution.mean.float(), distribution.logvar.float())
 
     @torch.no_grad()
     def decode_latents(self, latents_bchw: Tensor) -> Tensor:
-        images: Tensor = self._parts.vae.decode(self._placed(latents_bchw / self.latent_scale)).sample
+        images: Tensor = self._vae.decode(self._placed(latents_bchw / self.latent_scale)).sample
         return images.float().clamp(-1, 1)
 
     @torch.no_grad()
@@ -120,8 +126,18 @@ class StableDiffusion:
     def vae_sha256(self) -> str | None:
         return None if self._parts.vae_file is None else file_sha256(self._parts.vae_file)
 
+    def _move(self, network: nn.Module) -> None:
+        """Move a network to where it runs, in place."""
+        # torch's own `to`: the one of diffusers warns of any dtype.
+        nn.Module.to(network, self.device, self.dtype)
+        nn.Module.to(network, memory_format=self._memory_format)
+        if self.device.type == "cpu":
+            # A file is mapped as a whole: the weights that were not copied would keep the others in memory twice.
+            for parameter in network.parameters():
+                parameter.data = parameter.data.clone()
+
     def _placed(self, tensor_bchw: Tensor) -> Tensor:
-        return tensor_bchw.to(self.device, self.dtype, memory_format=torch.channels_last)
+        return tensor_bchw.to(self.device, self.dtype, memory_format=self._memory_format)
 
 
 def load_parts(config: StableDiffusionConfig) -> Parts:
