@@ -45,7 +45,7 @@ WeightsDir = Annotated[
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Overrides one setting: table.key=value (TOML values).")]
 Device = Annotated[
-    DeviceName | None, typer.Option(help="Where the networks run.  [default: the configuration's, auto]")
+    DeviceName | None, typer.Option(help="Where the networks run.", show_default="the configuration's, auto")
 ]
 
 
@@ -60,7 +60,7 @@ def prepare(
         str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Annotating workers.  [default: as the machine allows]")
+        int | None, typer.Option(min=1, help="Annotating workers.", show_default="as the machine allows")
     ] = None,
     device: Device = None,
     weights_dir: WeightsDir = None,

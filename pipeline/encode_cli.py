@@ -29,11 +29,11 @@ def encode(
         str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Encoding workers.  [default: as the machine allows]")
+        int | None, typer.Option(min=1, help="Encoding workers.", show_default="as the machine allows")
     ] = None,
     device: Device = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at once.  [default: 1 on a CPU, 16 on CUDA]")
+        int | None, typer.Option(min=1, help="Images at once.", show_default="1 on a CPU, 16 on CUDA")
     ] = None,
 ) -> None:
     """Encode a data set's images once, as the layer latents, for training. Run it again to go on after a stop."""

@@ -94,7 +94,7 @@ class VisitReader:
         try:
             captions = json.loads(members["json"])["captions"]
             picture = decode_condition(members[f"{self.condition.value}.png"], where)
-            image = self._image(data, members, index)
+            image = self._image(data, members, index, where)
         except (KeyError, ValueError) as error:
             raise ShardCorrupt(f"{where} must be whole, got {error!r}; run `condset verify {data.directory}`") from None
         return Visit(
@@ -104,10 +104,13 @@ class VisitReader:
             draws=draw(self.objective, self.seed, index, captions, self.latent_shape_chw, self.timesteps),
         )
 
-    def _image(self, data: TrainingSet, members: dict[str, bytes], index: int) -> Pixels | Latents:
+    def _image(self, data: TrainingSet, members: dict[str, bytes], index: int, where: str) -> Pixels | Latents:
         if data.latents is not None:
             return Latents(np.stack(read_latents(members["latents.npy"], *self.latent_shape_chw)))
-        image_hwc = decode_stored(members[data.image_extension])
+        try:
+            image_hwc = decode_stored(members[data.image_extension])
+        except ShardCorrupt as error:
+            raise ShardCorrupt(f"{where} {error}") from None
         if is_flipped(self.conditions, self.seed, index):
             image_hwc = image_hwc[:, ::-1]
         return Pixels(np.ascontiguousarray(image_hwc.transpose(2, 0, 1)))

@@ -34,7 +34,9 @@ class CaptionCache:
         batches = [[caption] for caption in missing] if self._base.device.type == "cpu" else [missing]
         for batch in batches:
             if batch:
-                embeddings |= zip(batch, self._base.encode_captions(batch), strict=True)
+                # Clones, because a row of a batch keeps the whole batch in memory.
+                rows = [row.clone() for row in self._base.encode_captions(batch)]
+                embeddings |= zip(batch, rows, strict=True)
         for caption in captions:
             self._known[caption] = embeddings[caption]
             self._known.move_to_end(caption)

@@ -155,6 +155,8 @@ def _homes(directory: Directory, base: Manifest) -> dict[str, Directory]:
     homes = {entry.name: directory for entry in base.conditions}
     for name in sorted((directory / LAYERS).names()):
         layer = directory / LAYERS / name
+        if not layer.exists(MANIFEST_FILE):  # not finished yet, or no layer
+            continue
         manifest = read_manifest(layer)
         if manifest.inputs.get("base") != base.fingerprint:
             raise ManifestError(

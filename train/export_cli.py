@@ -25,7 +25,7 @@ def export(
         Path,
         typer.Option(help="A new directory (diffusers), or a new .pth or .safetensors file (t2i).", show_default=False),
     ],
-    step: Annotated[int | None, typer.Option(min=1, help="Of the checkpoint.  [default: the last one]")] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Of the checkpoint.", show_default="the last one")] = None,
 ) -> None:
     """Export a run's adapter, its moving average if it keeps one, with a model card beside it."""
     from train.export import export_run

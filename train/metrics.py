@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from train.writing import writing
+
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
@@ -21,13 +23,17 @@ class MetricsLog:
         self._path = run / METRICS_FILE
         kept = [line for line in read_metrics(run) if line["step"] <= steps_done]
         partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        partial.replace(self._path)
-        self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=steps_done + 1)
+        with writing(self._path):
+            partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            partial.replace(self._path)
+            self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=steps_done + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one line for a step; names may have one slash, as TensorBoard groups them."""
-        with self._path.open("a") as file:
+        """Add one line for a step; names may have one slash, as TensorBoard groups them.
+
+        Raises CheckpointError if the file system does not take it.
+        """
+        with writing(self._path), self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)

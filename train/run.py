@@ -29,6 +29,7 @@ from train.throughput import Throughput
 from train.validation import paired_losses
 from train.watch import StepReport, Watcher
 from train.worker import Worker
+from train.writing import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +171,11 @@ class _Steps:
         if settings.preview_every and (step % settings.preview_every == 0 or last):
             read = prepared.held_out or prepared.read
             samples = min(settings.preview_samples, read.order.samples)
-            directory = self._job.run / PREVIEWS
-            directory.mkdir(exist_ok=True)
+            path = self._job.run / PREVIEWS / f"step-{step:07d}.png"
             picture = draw_preview(prepared.base, adapter, read, samples, settings.preview_steps, settings.guidance)
-            picture.save(directory / f"step-{step:07d}.png")
+            with writing(path):
+                path.parent.mkdir(exist_ok=True)
+                picture.save(path)
 
     def _save(self) -> None:
         """Write a checkpoint of the last whole step, unless there is one."""

@@ -16,6 +16,7 @@ from stages.settings import plain
 from train.config import TrainConfig
 from train.data import TrainingSet
 from train.diffusion import FrozenDiffusion
+from train.writing import writing
 
 RUN_FILE = "run.json"
 NOT_INPUTS = frozenset(
@@ -83,20 +84,23 @@ def run_inputs(config: TrainConfig, base: FrozenDiffusion, sets: list[TrainingSe
 def claim(run: Path, file: RunFile) -> None:
     """Take a directory for a run, or go on in it.
 
-    Raises CheckpointError if it holds another run, naming what differs, or something else.
+    Raises CheckpointError if it holds another run, naming what differs, or something else, or cannot be written.
     """
     there = read_run(run) if (run / RUN_FILE).is_file() else None
     if there is not None:
         differing = differences(there.inputs, file.inputs)
         if differing:
             raise CheckpointError(f"{run} must hold this run, got another one ({differing}); give another --out")
+    elif run.is_file():
+        raise CheckpointError(f"{run} must be a new directory or a run's, got a file; give another --out")
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         first = sorted(path.name for path in run.iterdir() if not path.name.startswith("."))[0]
         raise CheckpointError(f"{run} must be a new directory or a run's, got one with {first}; give another --out")
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / f".{RUN_FILE}.partial"
-    partial.write_text(json.dumps(asdict(file), indent=2) + "\n")
-    partial.replace(run / RUN_FILE)
+    with writing(run / RUN_FILE):
+        run.mkdir(parents=True, exist_ok=True)
+        partial = run / f".{RUN_FILE}.partial"
+        partial.write_text(json.dumps(asdict(file), indent=2) + "\n")
+        partial.replace(run / RUN_FILE)
 
 
 def read_run(run: Path) -> RunFile:

@@ -22,18 +22,16 @@ def sample(
         ),
     ] = None,
     condition: Annotated[list[Path] | None, typer.Option(help="A picture for each adapter, all of one size.")] = None,
-    weight: Annotated[
-        list[float] | None, typer.Option(help="Of each adapter's features.  [default: 1]", show_default=False)
-    ] = None,
+    weight: Annotated[list[float] | None, typer.Option(help="Of each adapter's features.", show_default="1")] = None,
     condition_kind: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="sketch|depth|...", help="Of each condition, if an adapter does not say.", show_default=False
-        ),
+        typer.Option(metavar="sketch|depth|...", help="Of each condition, if an adapter does not say."),
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.  [default: the run's]"),
+        typer.Option(
+            help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default="the run's"
+        ),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Without an adapter, the size of the pictures.")

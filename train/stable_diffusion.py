@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
+BYTES = 256
+"""A vocabulary spells at least these. transformers makes an empty tokenizer, silently, of a directory without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -153,11 +156,14 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
     weights: dict[str, Any] = {"revision": config.revision, "variant": config.variant}
     vae_file = weights_file(vae_directory(config.model, config.revision, config.variant), config.variant)
     try:
+        tokenizer = CLIPTokenizer.from_pretrained(config.model, subfolder="tokenizer", revision=config.revision)
+        if len(tokenizer) < BYTES:
+            raise OSError("no vocabulary in tokenizer")
         return Parts(
             unet=UNet2DConditionModel.from_pretrained(config.model, subfolder="unet", **weights),
             vae=AutoencoderKL.from_pretrained(config.model, subfolder="vae", **weights),
             text_encoder=CLIPTextModel.from_pretrained(config.model, subfolder="text_encoder", **weights),
-            tokenizer=CLIPTokenizer.from_pretrained(config.model, subfolder="tokenizer", revision=config.revision),
+            tokenizer=tokenizer,
             scheduler=DDPMScheduler.from_pretrained(config.model, subfolder="scheduler", revision=config.revision),
             vae_file=vae_file,
         )

@@ -70,7 +70,7 @@ def write_run(
         checkpoint = run / CHECKPOINTS / f"step-{step:07d}"
         checkpoint.mkdir(parents=True)
         save_parameters(checkpoint / ADAPTER_FILE, network)
-        (checkpoint / POSITION_FILE).write_text(json.dumps(asdict(Position(step, 4 * step))))
+        (checkpoint / POSITION_FILE).write_text(json.dumps(asdict(Position(step, 4 * step)) | {"sha256": {}}))
     if averaged:
         adapter = small_adapter(kind, in_channels, channels, seed=3)
         save_parameters(checkpoint / EMA_FILE, adapter)

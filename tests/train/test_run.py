@@ -55,7 +55,7 @@ def plain_losses(data: Path, steps: int, prediction: str) -> tuple[list[float], 
         if prediction == "v_prediction":
             target = scheduler.get_velocity(latents, batch.noise_bchw, batch.timesteps_b)
         loss = functional.mse_loss(predicted, target)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(adapter.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from stages.errors import NonFiniteLoss, ShardCorrupt
 from train.worker import Worker
@@ -27,7 +28,7 @@ def on_two_workers(work: Callable[[Worker, Path], None], out: Path) -> list[str]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(connected, (work, out, port), nprocs=COUNT)  # type: ignore[no-untyped-call]
+    spawn(connected, (work, out, port), nprocs=COUNT)  # type: ignore[no-untyped-call]
     return [(out / str(rank)).read_text() for rank in range(COUNT)]
 
 
