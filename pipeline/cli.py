@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import bench_cli, doctor, inspect_cli, push_cli, weights_cli
+from pipeline import doctor, inspect_cli, push_cli, weights_cli
+from pipeline.bench import cli as bench
 
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
@@ -212,5 +213,5 @@ def mount(app: typer.Typer) -> None:
     for command in (prepare, verify, inspect_cli.inspect, push_cli.push, encode):
         app.command()(command)
     app.add_typer(weights_cli.app, name="weights")
-    app.add_typer(bench_cli.app, name="bench")
+    app.add_typer(bench.app, name="bench")
     app.command("doctor")(doctor.command(_check_ray))

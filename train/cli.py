@@ -8,8 +8,10 @@ import sys
 
 import typer
 
+from pipeline.bench.cli import app as bench_app
 from pipeline.cli import mount
 from stages.errors import CondsetError
+from train.bench_train_cli import bench_train
 from train.export_cli import export
 from train.quickstart_cli import quickstart
 from train.sample_cli import sample
@@ -25,6 +27,7 @@ app = typer.Typer(
 mount(app)
 for command in (train, sample, export, quickstart):
     app.command()(command)
+bench_app.command("train")(bench_train)
 
 
 def main() -> None:

@@ -150,9 +150,11 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
     """
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging
 
     from stages.stable_diffusion_files import vae_directory, weights_file
 
+    logging.disable_progress_bar()  # of loading what is there; a download keeps its own
     weights: dict[str, Any] = {"revision": config.revision, "variant": config.variant}
     vae_file = weights_file(vae_directory(config.model, config.revision, config.variant), config.variant)
     try:

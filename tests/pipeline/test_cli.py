@@ -96,17 +96,3 @@ def test_what_the_user_must_change_is_one_line_and_exit_2(
     assert last.startswith("condset: ")
     assert message in last
     assert before in ([], ["listing synthetic", "6 candidates"])
-
-
-def test_quickstart_makes_a_data_set_without_network_gpu_or_weights(tmp_path: Path) -> None:
-    result = condset("quickstart", "--out", str(tmp_path), "--executor", "inline")
-    assert result.returncode == 0, result.stderr
-    assert condset("verify", str(tmp_path / "data"), "--deep").returncode == 0
-
-
-@pytest.mark.ray
-def test_quickstart_runs_on_ray_in_any_directory_with_relative_paths(tmp_path: Path) -> None:
-    result = condset("quickstart", "--out", "here", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("here/data is complete: 64 samples in 4 shards, none rejected; ")
-    assert condset("verify", "here/data", cwd=tmp_path).returncode == 0

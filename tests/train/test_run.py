@@ -17,10 +17,13 @@ from train.diffusion_config import TinyDiffusionConfig
 from train.metrics import read_metrics
 from train.preparation import prepare_run
 from train.run import train
+from train.stable_diffusion import StableDiffusion
 from train.tiny_diffusion import tiny_parts
 from train.worker import Worker
 
+from .conftest import add_layer
 from .runs import STEPS, StopAfter, adapter_bytes, losses, run_alone, small_config, small_job
+from .tiny_runs import save_parts
 
 
 def plain_losses(data: Path, steps: int, prediction: str) -> tuple[list[float], float]:
@@ -193,6 +196,23 @@ def test_previews_and_validation_come_at_their_intervals(color_data: Path, tmp_p
         assert first.size == second.size
         assert first.width >= 3 * 64
         assert first.height >= 2 * 64
+
+
+def test_cached_latents_give_the_losses_of_the_images_to_half_precision(
+    own_data: Path, tiny_base: StableDiffusion, tmp_path: Path
+) -> None:
+    model = save_parts(tiny_base, tmp_path / "model")
+    diffusion = {"kind": "stable_diffusion", "model": str(model)}
+    add_layer(own_data, {"kind": "latents", "model": str(model), "dtype": "float32"})
+    run_alone(small_job(own_data, tmp_path / "cached", diffusion=diffusion))
+    run_alone(small_job(own_data, tmp_path / "live", diffusion=diffusion, loop={"latents": "never"}))
+    cached, live = losses(tmp_path / "cached"), losses(tmp_path / "live")
+    np.testing.assert_allclose(cached, live, rtol=HALF_PRECISION)
+    assert cached != live
+
+
+HALF_PRECISION = 2.0**-10
+"""Twice the largest relative error of a float16: of the mean and of the log variance."""
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16"])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.bench_index import bench_index, write_rows
+from pipeline.bench.index import bench_index, write_rows
 
 
 def test_the_bench_measures_a_listing_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

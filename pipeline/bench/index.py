@@ -5,12 +5,8 @@
 The rows are listed by a process of their own, whose peak memory is that of the listing and of the libraries it imports.
 """
 
-import multiprocessing
-import resource
-import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.bench.measure import fresh, peak_memory_bytes
 from pipeline.index import write_index
 from pipeline.storage import Directory
 from stages.sources.laion import LaionSource
@@ -68,32 +65,16 @@ def bench_index(rows: int = 10_000_000, filters: LaionFilters = FILTERS) -> Inde
     """List `rows` synthetic rows in a process of its own, filtered and without duplicates, and measure it."""
     data = Path(tempfile.gettempdir()) / f"condset-bench-index-{rows}"
     source = LaionSource(root=str(data), filters=filters, deduplicate=("url", "hash"))
-    with (
-        tempfile.TemporaryDirectory(prefix="condset-bench-") as out,
-        ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes,
-    ):
-        processes.submit(write_rows, data, rows).result()
-        return processes.submit(_measure, source, out, rows).result()
+    with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
+        fresh(write_rows, data, rows)
+        return fresh(_measure, source, out, rows)
 
 
 def _measure(source: LaionSource, out: str, rows: int) -> IndexBench:
     started, cpu = time.perf_counter(), time.process_time()
     index = write_index(Directory(out), source, 0)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
-    return IndexBench(rows, index.rows, seconds, cpu_seconds, _peak_memory_bytes())
-
-
-def _peak_memory_bytes() -> int:
-    """The most memory that this process has had.
-
-    Linux hands the parent's peak on to a child process as its ru_maxrss, even through exec; VmHWM begins anew.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return IndexBench(rows, index.rows, seconds, cpu_seconds, peak_memory_bytes())
 
 
 def write_rows(directory: Path, rows: int) -> None:

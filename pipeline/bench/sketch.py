@@ -8,16 +8,14 @@ machine. "Not the network" is what preparing a data set takes beyond the network
 shard, which pays for warming up, does not count.
 """
 
-import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from pipeline.bench.measure import fresh
 from pipeline.config import PrepareConfig, check_config
 from pipeline.executor import InlineExecutor
 from pipeline.index import write_index
@@ -29,8 +27,6 @@ from stages.annotators.protocol import Annotator
 from stages.annotators.sketch import SketchConfig
 from stages.records import ConditionMembers, LoadedSample, Rejection, UInt8Array
 from stages.weights import WeightsFile, WeightsStore
-
-Result = TypeVar("Result")
 
 SEED = 0
 WARM_UP_IMAGES = 1
@@ -69,25 +65,19 @@ def bench_sketch(size_pixels: int, images: int, rounds: int, weights_dir: Path |
         found = store.find("pidinet")
         weights = found or _random_pidinet(Path(scratch) / "random_pidinet.pth")
         contenders: dict[str, Callable[[], list[float]]] = {
-            "controlnet_aux PidiNetDetector": lambda: _fresh(_time_reference, size_pixels, images, weights),
-            "condset float32": lambda: _fresh(_time_ours, size_pixels, images, weights, "float32"),
-            "condset bfloat16": lambda: _fresh(_time_ours, size_pixels, images, weights, "bfloat16"),
+            "controlnet_aux PidiNetDetector": lambda: fresh(_time_reference, size_pixels, images, weights),
+            "condset float32": lambda: fresh(_time_ours, size_pixels, images, weights, "float32"),
+            "condset bfloat16": lambda: fresh(_time_ours, size_pixels, images, weights, "bfloat16"),
         }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for name, run in contenders.items():
                 seconds[name] += run()
-        other_share = _fresh(_measure_other_share, size_pixels, images, weights)
+        other_share = fresh(_measure_other_share, size_pixels, images, weights)
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     reference = medians["controlnet_aux PidiNetDetector"]
     timings = tuple(Timing(name, median, reference / median) for name, median in medians.items())
     return SketchBench(size_pixels, images, rounds, torch.get_num_threads(), found is not None, timings, other_share)
-
-
-def _fresh(run: Callable[..., Result], *arguments: object) -> Result:
-    """Run a measurement in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(run, *arguments).result()
 
 
 def _random_pidinet(path: Path) -> Path:

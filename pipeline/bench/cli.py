@@ -22,7 +22,7 @@ def sketch(
     """PiDiNet: controlnet_aux's detector, condset in float32 and bfloat16, and the share of a run around it."""
     import json
 
-    from pipeline.bench import bench_sketch
+    from pipeline.bench.sketch import bench_sketch
 
     result = bench_sketch(size, images, rounds, weights_dir)
     if as_json:
@@ -43,7 +43,7 @@ def index(
     """Listing LAION metadata into index.parquet: rows a second and peak memory, with filters and deduplication."""
     import json
 
-    from pipeline.bench_index import bench_index
+    from pipeline.bench.index import bench_index
 
     result = bench_index(rows)
     if as_json:

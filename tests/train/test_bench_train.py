@@ -1,0 +1,101 @@
+"""The bench of training in small: what it measures, and that its contenders compute the same thing."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from train.bench_models import ModelName, bench_parts, build_text_encoder, build_unet, build_vae
+from train.bench_train import WARM_UP_STEPS, Contender, Measured, Setting, figures_of, make_inputs, measure
+from train.stable_diffusion import Parts
+from train.tiny_diffusion import scene_words, word_tokenizer
+
+SETTING = Setting(ModelName.TINY, size_pixels=64, batch_size=2, steps=2, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[Contender, Measured]:
+    scratch = tmp_path_factory.mktemp("bench")
+    make_inputs(SETTING, scratch)
+    return {contender: measure(SETTING, scratch, contender) for contender in Contender}
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_only_the_timed_steps_are_reported_and_all_losses(measured: dict[Contender, Measured]) -> None:
+    for each in measured.values():
+        assert len(each.step_seconds) == SETTING.steps
+        assert min(each.step_seconds) > 0
+        assert len(each.losses) == WARM_UP_STEPS + SETTING.steps
+        assert each.peak_memory_bytes > 50 * 10**6
+
+
+def test_our_losses_are_those_of_the_plain_diffusers_loop(measured: dict[Contender, Measured]) -> None:
+    plain = measured[Contender.PLAIN].losses
+    assert len(set(plain)) == len(plain)
+    assert measured[Contender.IMAGES].losses == pytest.approx(plain, rel=1e-4)
+
+
+def test_cached_latents_change_losses_by_their_rounding_only(measured: dict[Contender, Measured]) -> None:
+    assert measured[Contender.LATENTS].losses == pytest.approx(measured[Contender.IMAGES].losses, rel=1e-3)
+    assert measured[Contender.REMEMBERED].losses == measured[Contender.LATENTS].losses
+
+
+def test_figures_are_medians_over_all_rounds_beside_the_plain_loop() -> None:
+    rounds = {
+        Contender.PLAIN: [Measured([4.0, 2.0], [1.0], 10), Measured([8.0], [0.5], 30)],
+        Contender.LATENTS: [Measured([1.0, 1.0], [1.0], 7), Measured([9.0], [1.0], 9)],
+    }
+    plain, latents = figures_of(rounds, batch_size=8)
+    assert (plain.name, plain.images_per_second, plain.speedup, plain.peak_memory_bytes) == (
+        "plain diffusers loop",
+        2,
+        1,
+        20,
+    )
+    assert (latents.images_per_second, latents.speedup, latents.peak_memory_bytes) == (8, 4, 8)
+    assert plain.losses == [1.0]
+
+
+def test_the_networks_have_the_sizes_of_stable_diffusion() -> None:
+    with torch.device("meta"):
+        networks = build_unet(1), build_vae(), build_text_encoder(word_tokenizer(scene_words()))
+    assert [parameters(network) for network in networks] == [859_520_964, 83_653_863, 123_060_480]
+
+
+def test_the_half_wide_model_fits_together() -> None:
+    with torch.device("meta"):
+        unet = build_unet(2)
+    assert parameters(unet) == 219_789_284
+    assert unet.config.block_out_channels == (160, 320, 640, 640)
+
+
+def test_equal_names_give_equal_weights() -> None:
+    def weight(parts: Parts) -> torch.Tensor:
+        tensor: torch.Tensor = parts.unet.conv_in.weight
+        return tensor
+
+    assert torch.equal(weight(bench_parts(ModelName.TINY)), weight(bench_parts(ModelName.TINY)))
+
+
+@pytest.mark.slow
+def test_the_command_prints_figures_for_machines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train.cli import main
+
+    arguments = ["--model", "tiny", "--size", "64", "--batch", "2", "--steps", "2", "--rounds", "1", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["condset", "bench", "train", *arguments, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["setting"]["model"] == "tiny"
+    assert [figure["name"] for figure in result["figures"]] == list(Contender)
+    plain = result["figures"][0]["images_per_second"]
+    for figure in result["figures"]:
+        assert figure["images_per_second"] == pytest.approx(plain * figure["speedup"])
+        assert figure["peak_memory_bytes"] > 50 * 10**6
