@@ -1,5 +1,6 @@
 """The paired losses, and that training makes the adapter follow the condition."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_a_margin_is_the_mean_difference_with_its_standard_error() -> None:
 
 
 @pytest.mark.slow
-def test_an_adapter_learns_to_use_its_condition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_adapter_learns_to_use_its_condition(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """On held-out scenes the right condition beats another scene's, and the base alone, by more than 3 errors."""
     drawn = {"kind": "synthetic", "width_pixels": 128, "height_pixels": 128}
     image, color = {"size_pixels": 128, "format": "png"}, [{"kind": "color"}]
@@ -68,11 +69,10 @@ def test_an_adapter_learns_to_use_its_condition(tmp_path: Path, capsys: pytest.C
     paired = paired_losses(
         prepared.base, read_adapter(job.run).module, captions, prepared.held_out, HELD_OUT, batch_size=8
     )
-    with capsys.disabled():
-        print("\n", ", ".join(f"{name} {loss:.4f}" for name, loss in paired.means().items()))
-    for other in (paired.shuffled, paired.without):
+    for name, loss in paired.means().items():
+        record_property(name, f"{loss:.4f}")
+    for name, other in (("shuffled", paired.shuffled), ("without", paired.without)):
         mean, error = paired.margin(other)
-        with capsys.disabled():
-            print(f" lower by {mean:.4f}, standard error {error:.4f}")
+        record_property(f"margin to {name}", f"{mean:.4f} +- {error:.4f}")
         assert mean > 3 * error
     assert read_metrics(job.run)[-1]["validation/loss"] == pytest.approx(paired.means()["validation/loss"], abs=1e-4)
