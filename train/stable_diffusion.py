@@ -19,6 +19,7 @@ from stages.download import file_sha256
 from stages.errors import WeightsError
 from train.diffusion import FeatureShape, Posterior, Prediction
 from train.diffusion_config import StableDiffusionConfig
+from train.frozen_convolution import forget_inputs
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
@@ -66,6 +67,7 @@ class StableDiffusion:
         self._memory_format = torch.channels_last if running.channels_last else torch.contiguous_format
         for network in parts.networks():
             network.requires_grad_(False).eval()
+        forget_inputs(parts.unet)
         self._move(parts.unet)
         self._move(parts.text_encoder)
         if running.gradient_checkpointing:
