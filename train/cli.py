@@ -11,6 +11,7 @@ import typer
 from pipeline.bench.cli import app as bench_app
 from pipeline.cli import mount
 from stages.errors import CondsetError
+from train.bench_load_cli import bench_load
 from train.bench_train_cli import bench_train
 from train.export_cli import export
 from train.quickstart_cli import quickstart
@@ -27,6 +28,7 @@ app = typer.Typer(
 mount(app)
 for command in (train, sample, export, quickstart):
     app.command()(command)
+bench_app.command("load")(bench_load)
 bench_app.command("train")(bench_train)
 
 

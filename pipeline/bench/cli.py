@@ -2,37 +2,113 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from pipeline.bench.measure import Table
 
 app = typer.Typer(help="Measure this machine, beside the reference implementations.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 
+ImagesTimed = Annotated[int, typer.Option(min=1, help="Images that are timed in each round.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Rounds; the medians are compared.")]
+WeightsDir = Annotated[
+    Path | None, typer.Option(help="Where weights lie; random ones serve as well.", envvar="CONDSET_WEIGHTS")
+]
+Images = Annotated[int, typer.Option("--images", min=1, help="Estimate how long so many images take here.")]
+ESTIMATED_IMAGES = 600_000
+
+
+def _multiple_of_64(size_pixels: int) -> int:
+    if size_pixels % 64:
+        raise typer.BadParameter(
+            f"must be a multiple of 64 pixels, to which controlnet_aux rounds, got {size_pixels}; "
+            f"use {max(1, round(size_pixels / 64)) * 64}"
+        )
+    return size_pixels
+
+
+Size = Annotated[int, typer.Option(min=64, callback=_multiple_of_64, help="Side of the images in pixels.")]
+
+
 @app.command()
 def sketch(
-    images: Annotated[int, typer.Option(min=1, help="Images in each round.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the medians are compared.")] = 3,
-    size: Annotated[int, typer.Option(min=64, help="Side of the images in pixels.")] = 512,
-    weights_dir: Annotated[Path | None, typer.Option(help="Where weights lie; random ones serve as well.")] = None,
+    images_timed: ImagesTimed = 8,
+    rounds: Rounds = 3,
+    size: Size = 512,
+    images: Images = ESTIMATED_IMAGES,
+    weights_dir: WeightsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """PiDiNet: controlnet_aux's detector, condset in float32 and bfloat16, and the share of a run around it."""
-    import json
-
+    """PiDiNet: controlnet_aux's detector, and condset in float32 and bfloat16."""
+    from pipeline.bench.networks import Timing
     from pipeline.bench.sketch import bench_sketch
 
-    result = bench_sketch(size, images, rounds, weights_dir)
+    _say(bench_sketch(Timing(size, images_timed, rounds), weights_dir), images, as_json)
+
+
+@app.command()
+def depth(
+    images_timed: ImagesTimed = 3,
+    rounds: Rounds = 3,
+    size: Size = 512,
+    images: Images = ESTIMATED_IMAGES,
+    weights_dir: WeightsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """MiDaS dpt_hybrid: controlnet_aux's detector, and condset in float32 and bfloat16."""
+    from pipeline.bench.depth import bench_depth
+    from pipeline.bench.networks import Timing
+
+    _say(bench_depth(Timing(size, images_timed, rounds), weights_dir), images, as_json)
+
+
+@app.command()
+def keypose(
+    model: Annotated[Literal["rtmo-s", "rtmo-m", "rtmo-l"], typer.Option(help="The pose network.")] = "rtmo-m",
+    images_timed: ImagesTimed = 8,
+    rounds: Rounds = 3,
+    size: Size = 512,
+    images: Images = ESTIMATED_IMAGES,
+    weights_dir: WeightsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """RTMO: mmpose's inference_bottomup, and condset in batches and image by image."""
+    from pipeline.bench.keypose import bench_keypose
+    from pipeline.bench.networks import Timing
+
+    _say(bench_keypose(model, Timing(size, images_timed, rounds), weights_dir), images, as_json)
+
+
+@app.command()
+def prepare(
+    images_timed: ImagesTimed = 48,
+    rounds: Rounds = 3,
+    size: Size = 512,
+    images: Images = ESTIMATED_IMAGES,
+    weights_dir: WeightsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sketch, color and segmentation end to end: the loop that people write, and condset inline and on Ray."""
+    from pipeline.bench.networks import Timing
+    from pipeline.bench.prepare import bench_prepare
+
+    _say(bench_prepare(Timing(size, images_timed, rounds), weights_dir), images, as_json)
+
+
+def _say(table: "Table", images: int, as_json: bool) -> None:
+    """Print a table and its estimate, which is for the last row."""
+    import json
+
     if as_json:
-        print(json.dumps(asdict(result), indent=2))
+        seconds = images / table.rows[-1].images_per_second
+        print(json.dumps(asdict(table) | {"images": images, "seconds_for_images": seconds}, indent=2))
         return
-    weights = "the published weights" if result.real_weights else "random weights"
-    print(f"PiDiNet at {size}x{size}, {result.threads} threads, {weights}, {rounds} rounds of {images} images")
-    for timing in result.timings:
-        print(f"  {timing.name:32} {timing.seconds_per_image:7.3f} s an image  {timing.speedup:5.2f} x")
-    print(f"  not the network, in steady state {result.other_share:7.1%} of the wall time")
+    print("\n".join(table.lines(images)))
 
 
 @app.command()

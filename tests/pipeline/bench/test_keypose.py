@@ -1,0 +1,40 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.bench.keypose import build_reference, random_rtmo
+from pipeline.bench.measure import fresh
+from pipeline.bench.networks import build_annotator, scenes
+from stages.annotators.keypose import KeyposeConfig
+from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
+
+
+def persons_found(weights: Path) -> tuple[list[int], list[int]]:
+    """Return how many persons mmpose and condset find in each of two scenes."""
+    config, images = KeyposeConfig(model="rtmo-s", weights=str(weights)), scenes(64, 2)
+    theirs: Any = build_reference(config, weights)(images)
+    ours: Any = build_annotator(config)(images)
+    return (
+        [len(samples[0].pred_instances.keypoints) for samples in theirs],
+        [members[0].values.size // (17 * 3) for members in ours],
+    )
+
+
+@pytest.mark.slow
+def test_random_weights_find_a_few_persons_and_the_same_in_both(tmp_path: Path) -> None:
+    theirs, ours = fresh(persons_found, fresh(random_rtmo, "rtmo-s", 64, tmp_path / "random.pth"))
+    assert ours == theirs
+    assert 1 <= sum(ours) <= 12
+
+
+@pytest.mark.slow
+def test_keypose_is_measured_beside_mmpose() -> None:
+    table = bench_for_machines("keypose", "--model", "rtmo-s", "--images-timed", "2")
+    assert_consistent(table)
+    assert [row["name"] for row in table["rows"]] == [
+        "mmpose inference_bottomup",
+        "condset float32, batches of 2",
+        "condset float32",
+    ]
+    assert table["title"].startswith("RTMO-S at 64x64, ")
