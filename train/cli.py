@@ -13,6 +13,7 @@ from pipeline.cli import mount
 from stages.errors import CondsetError
 from train.bench_load_cli import bench_load
 from train.bench_train_cli import bench_train
+from train.eval_cli import evaluate
 from train.export_cli import export
 from train.quickstart_cli import quickstart
 from train.sample_cli import sample
@@ -29,6 +30,7 @@ mount(app)
 for command in (train, sample, export, quickstart):
     app.command()(command)
 bench_app.command("load")(bench_load)
+app.command("eval")(evaluate)
 bench_app.command("train")(bench_train)
 
 
