@@ -23,17 +23,18 @@ HELD_OUT = 128
 def test_the_three_losses_differ_in_nothing_but_the_condition(color_data: Path) -> None:
     prepared = prepare_run(small_config(), (str(color_data),), None)
     read, captions = open_reader([color_data]), CaptionCache(prepared.base, 8)
-    paired = paired_losses(prepared.base, prepared.adapter, captions, read, 5, batch_size=2)
-    again = paired_losses(prepared.base, prepared.adapter, captions, read, 5, batch_size=5)
-    torch.testing.assert_close(paired.right, again.right, rtol=0, atol=1e-5)
-    torch.testing.assert_close(paired.shuffled, again.shuffled, rtol=0, atol=1e-5)
+    paired = paired_losses(prepared.base, prepared.adapter, captions, read, 5, batch_size=1)
+    together = paired_losses(prepared.base, prepared.adapter, captions, read, 5, batch_size=2)
+    for one, other in ((paired.right, together.right), (paired.shuffled, together.shuffled)):
+        # Other kernels for other batches: measured up to 1.3e-5 apart.
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     for number in range(5):
         batch = stack([read(number)], pin=False)
         with torch.no_grad():
             own = losses_of(prepared.base, prepared.adapter, captions, batch)
             alone = losses_of(prepared.base, None, captions, batch)
-        assert float(paired.right[number]) == pytest.approx(float(own), abs=1e-5)
-        assert float(paired.without[number]) == pytest.approx(float(alone), abs=1e-5)
+        assert float(paired.right[number]) == pytest.approx(float(own), abs=1e-6)
+        assert float(paired.without[number]) == pytest.approx(float(alone), abs=1e-6)
         assert float(paired.shuffled[number]) != float(paired.right[number])
 
 
