@@ -141,7 +141,7 @@ def run_job(
         numerics = executor.numerics(job.config) if todo else read_record(shards, job.plans[0].name).numerics
         manifest = _manifest(job, numerics)
         write_manifest(directory, manifest)
-        _announce(say, len(job.plans), len(todo), numerics, shards)
+        announce(say, len(job.plans), len(todo), numerics, shards)
         work = Work(shards, job.origin, job.config.annotators, manifest.fingerprint, numerics, weights)
         with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
             for record in executor.run(todo, work, progress.annotated) if todo else ():
@@ -170,7 +170,8 @@ def _claim(directory: Directory) -> None:
     directory.make()
 
 
-def _announce(say: Callable[[str], None], shards: int, todo: int, numerics: Numerics, directory: Directory) -> None:
+def announce(say: Callable[[str], None], shards: int, todo: int, numerics: Numerics, directory: Directory) -> None:
+    """Say what is about to be made, and a warning if shards are there that were made under other numerics."""
     dtypes = "".join(f", {name} in {dtype}" for name, dtype in numerics.dtypes.items() if dtype != "none")
     say(
         f"{todo} of {shards} shards to make on {numerics.device}, {numerics.threads_per_worker} threads a worker, "

@@ -10,6 +10,8 @@ Where the numbers come from. pidinet: computed from the file itself. Faster R-CN
 and digits are those of its own metafiles (`mmpose/.mim/configs/**/*.yml`); its `tools/misc/publish_model.py` takes the
 digits from `sha256sum`. That does not hold for every OpenMMLab file: the RTMPose weights trained on COCO alone and on
 AIC-COCO were replaced under their old names, so a name there proves nothing; the ones listed here are not among them.
+Inception: as Faster R-CNN. CLIP: digits and sizes agree in several independent projects that pin them. MaskFormer: the
+hub's page of the file shows its sha256, the same in March 2022, when it was uploaded, and at the last commit.
 """
 
 from dataclasses import dataclass
@@ -127,6 +129,46 @@ MODELS: dict[str, Model] = {
             source="https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
             sha256="258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
             size_bytes=167_502_836,
+        ),
+        Model(
+            name="inception_v3_fid",
+            network="Inception-v3 as FID takes it (TensorFlow's of 2015-12-05, converted), ImageNet, 299x299",
+            paper="arXiv 1706.08500",
+            licence="Apache-2.0",
+            file="torch-fidelity/weights-inception-2015-12-05-6726825d.pth",
+            source="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            size_bytes=95_628_359,
+        ),
+        Model(
+            name="clip_vit_l14",
+            network="CLIP ViT-L/14, 400 M pictures with captions, 224x224",
+            paper="arXiv 2103.00020",
+            licence="MIT",
+            file="clip-vit-large-patch14/model.safetensors",
+            source=HubFile("openai/clip-vit-large-patch14", "model.safetensors"),
+            sha256="a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb",
+            size_bytes=1_710_540_580,
+        ),
+        Model(
+            name="clip_tokenizer",
+            network="the byte-pair vocabulary of CLIP",
+            paper="arXiv 2103.00020",
+            licence="MIT",
+            file="clip-vit-large-patch14/tokenizer.json",
+            source=HubFile("openai/clip-vit-large-patch14", "tokenizer.json"),
+            sha256="a83e0809aa4c3af7208b2df632a7a69668c6d48775b3c3fe4e1b1199d1f8b8f4",
+            size_bytes=2_224_003,
+        ),
+        Model(
+            name="maskformer_swin_b",
+            network="MaskFormer Swin-B, COCO panoptic, 800",
+            paper="arXiv 2107.06278",
+            licence="CC-BY-NC-4.0",
+            file="maskformer-swin-base-coco/pytorch_model.bin",
+            source=HubFile("facebook/maskformer-swin-base-coco", "pytorch_model.bin"),
+            sha256="8dd11d3789a3fd1c8ed02a3673e40b3ba9f4187a22f49d8b7a455eec532cb89c",
         ),
     )
 }

@@ -1,10 +1,12 @@
 """Which network a stored adapter is: told by its configuration, or else by the shapes of its parameters.
 
     conv_in's input channels      64 = 1 x 8^2    192 = 3 x 8^2    256 = 1 x 16^2    768 = 3 x 16^2
+                                  16 = 1 x 4^2     48 = 3 x 4^2    for condset's own base model of drawn scenes
     hidden channels of a scale    a quarter: light    an eighth: tiny    no hidden ones: full (8), full_xl (16)
 
-The shapes alone leave one doubt: 256 might be four channels unshuffled by 8. No adapter of T2I-Adapter has four, and
-ComfyUI reads 256 as this does. Invariant: an architecture is only a claim; loading compares it parameter by parameter.
+The shapes alone leave doubts: 256 might be four channels unshuffled by 8, 64 four by 4. No adapter of T2I-Adapter has
+four, and ComfyUI reads 256 as this does. Invariant: an architecture is only a claim; loading compares it parameter by
+parameter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 AdapterKind: TypeAlias = Literal["full", "light", "tiny", "full_xl"]
 
-UNSHUFFLED = {64: (1, 8), 192: (3, 8), 256: (1, 16), 768: (3, 16)}
+UNSHUFFLED = {16: (1, 4), 48: (3, 4), 64: (1, 8), 192: (3, 8), 256: (1, 16), 768: (3, 16)}
 """Channels after PixelUnshuffle: channels of the condition, and the factor."""
 KINDS: dict[str, AdapterKind] = {"full_adapter": "full", "light_adapter": "light", "full_adapter_xl": "full_xl"}
 """diffusers' names; the hidden channels of its light adapter are always a quarter."""
@@ -51,7 +53,7 @@ def architecture_of_tensors(tensors: "Mapping[str, Tensor]", where: str) -> Arch
     last = "resnets.0.block1.weight" if full else "out_conv.weight"
     channels = _channels(tensors, last)
     if full:
-        return _architecture("full" if stride == 8 else "full_xl", in_channels, channels, stride, where)
+        return _architecture("full_xl" if stride == 16 else "full", in_channels, channels, stride, where)
     thin = int(tensors[first].shape[0]) == (channels or [0])[0] // TINY_SHARE
     return _architecture("tiny" if thin else "light", in_channels, channels, stride, where)
 

@@ -1,12 +1,16 @@
 """Load the frozen base model that a configuration names."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.precision import Dtype, resolve_device, resolve_dtype
-from train.diffusion_config import AnyDiffusion, TinyDiffusionConfig
+from train.diffusion_config import AnyDiffusion, ScenesDiffusionConfig, StableDiffusionConfig, TinyDiffusionConfig
 
 if TYPE_CHECKING:
-    from train.stable_diffusion import StableDiffusion
+    from train.stable_diffusion import Parts, StableDiffusion
+
+SCENES_MODEL = Path(__file__).parent / "scene_base" / "weights"
+"""The base model of drawn scenes, in diffusers' layout."""
 
 
 def load_base(
@@ -23,8 +27,7 @@ def load_base(
     """
     import torch
 
-    from train.stable_diffusion import Running, StableDiffusion, load_parts
-    from train.tiny_diffusion import tiny_parts
+    from train.stable_diffusion import Running, StableDiffusion
 
     found = resolve_device(device)
     running = Running(
@@ -34,5 +37,17 @@ def load_base(
         gradient_checkpointing=gradient_checkpointing,
         compile=compile,
     )
-    parts = tiny_parts(diffusion) if isinstance(diffusion, TinyDiffusionConfig) else load_parts(diffusion)
-    return StableDiffusion(parts, running)
+    return StableDiffusion(_parts(diffusion), running)
+
+
+def _parts(diffusion: AnyDiffusion) -> "Parts":
+    from train.stable_diffusion import load_parts
+    from train.tiny_diffusion import tiny_parts
+
+    match diffusion:
+        case TinyDiffusionConfig():
+            return tiny_parts(diffusion)
+        case ScenesDiffusionConfig():
+            return load_parts(StableDiffusionConfig(model=str(SCENES_MODEL)))
+        case _:
+            return load_parts(diffusion)

@@ -17,6 +17,7 @@ from train.eval_cli import evaluate
 from train.export_cli import export
 from train.quickstart_cli import quickstart
 from train.sample_cli import sample
+from train.train_base_cli import train_base
 from train.train_cli import train
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 mount(app)
-for command in (train, sample, export, quickstart):
+for command in (train, sample, export, quickstart, train_base):
     app.command()(command)
 bench_app.command("load")(bench_load)
 app.command("eval")(evaluate)

@@ -71,6 +71,8 @@ class ValidationConfig(Settings):
     preview_every: int = Field(default=1000, ge=0)
     """Steps between preview pictures; 0 for none."""
     preview_samples: int = Field(default=4, ge=1)
+    preview_seeds: int = Field(default=1, ge=1)
+    """Starting noises of each that are drawn with the adapter."""
     preview_steps: int = Field(default=25, ge=1)
     """Steps of the sampler."""
     guidance: float = Field(default=7.5, ge=1)

@@ -32,9 +32,22 @@ class TinyDiffusionConfig(Settings):
     """Multiplies the UNet's channels."""
 
 
-DIFFUSIONS = {"stable_diffusion": StableDiffusionConfig, "tiny": TinyDiffusionConfig}
+class ScenesDiffusionConfig(Settings):
+    """The small base model that condset ships: it draws the scenes of the `synthetic` source at 64 x 64 pixels."""
+
+    kind: Literal["scenes"] = "scenes"
+
+
+BUILT_IN = (TinyDiffusionConfig, ScenesDiffusionConfig)
+"""What condset brings along, as opposed to a Stable Diffusion by name."""
+
+DIFFUSIONS = {
+    "stable_diffusion": StableDiffusionConfig,
+    "tiny": TinyDiffusionConfig,
+    "scenes": ScenesDiffusionConfig,
+}
 
 if TYPE_CHECKING:
-    AnyDiffusion: TypeAlias = StableDiffusionConfig | TinyDiffusionConfig
+    AnyDiffusion: TypeAlias = StableDiffusionConfig | TinyDiffusionConfig | ScenesDiffusionConfig
 else:
     AnyDiffusion = Annotated[Union[tuple(DIFFUSIONS.values())], Field(discriminator="kind")]

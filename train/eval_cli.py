@@ -1,4 +1,4 @@
-"""`condset eval RUN --data DATASET --out DIR`: how well an adapter's pictures follow their conditions.
+"""`condset eval RUN [RUN ...] --data DATASET --out DIR`: how well adapters' pictures follow their conditions.
 
 Nothing heavy is imported at module level: `condset --help` loads this file.
 """
@@ -16,15 +16,32 @@ from stages.precision import Dtype
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's directory; its last checkpoint is taken.", show_default=False)],
-    data: Annotated[str, typer.Option(help="A finished data set that the run was not trained on.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="A run's directory; its last checkpoint is taken. Several of one base, each of its own condition, are "
+            "measured together and each alone.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[str, typer.Option(help="A finished data set that the runs were not trained on.")],
     out: Annotated[Path, typer.Option(help="The evaluation's directory; run again to go on where it stopped.")],
+    weight: Annotated[list[float] | None, typer.Option(help="Of each run's features.", show_default="1")] = None,
     samples: Annotated[int, typer.Option(min=2, help="The first so many of the data set.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first sample; each further one has the next.")] = 0,
+    protocol: Annotated[
+        str | None,
+        typer.Option(metavar="t2i-adapter|ip-adapter", help="Adds the figures of that paper: FID, CLIP-T, CLIP-I."),
+    ] = None,
+    pictures_per_caption: Annotated[
+        int | None,
+        typer.Option(min=1, help="Drawn of each sample; its scores are averaged.", show_default="1, or the protocol's"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first picture; each further one has the next.")] = 0,
     steps: Annotated[int, typer.Option(min=1, max=999, help="Of the sampler, DDIM.")] = 50,
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 is none.")] = 7.5,
     active_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapter is active.")
+        float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapters are active.")
     ] = 1.0,
     base: Annotated[
         str | None,
@@ -35,54 +52,54 @@ def evaluate(
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="That the base runs in.")] = "auto",
     weights_dir: WeightsDir = None,
-    executor: Annotated[ExecutorName, typer.Option(help="What extracts the conditions: ray or inline.")] = (
-        ExecutorName.INLINE
+    executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
+        ExecutorName.RAY
     ),
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Drawing, then extracting workers.", show_default="as the machine allows")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures at once, at most 8.", show_default="1 on a CPU, 8 on CUDA")
+    ] = None,
 ) -> None:
-    """Measure fidelity: draw held-out samples, extract their conditions again and compare, with three controls."""
-    from rich.console import Console
-    from rich.progress import Progress
-
+    """Measure fidelity: draw held-out samples, extract their conditions again and compare, with controls."""
+    from pipeline.config import ExecutionConfig
     from stages.weights import WeightsStore
     from train.evaluation import EvaluationJob, Surroundings
     from train.evaluation import evaluate as measure
     from train.fidelity.report import report_table
 
     job = EvaluationJob(
-        run=run,
+        runs=tuple(runs),
         data=data,
         out=out,
+        weights=tuple(weight or ()),
         samples=samples,
+        pictures_per_caption=pictures_per_caption,
+        protocol=protocol,
         seed=seed,
         steps=steps,
         guidance=guidance,
         active_share=active_share,
         base=base,
-        device=device.value,
         dtype=dtype,
+        execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),
     )
-    errors = Console(stderr=True)
-    bar = Progress(console=errors, transient=True, disable=not errors.is_terminal)
-    task = bar.add_task("drawing", total=None)
-
-    def drawn(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if done == total:
-            bar.stop()  # extracting shows its own
-
+    choose_executor(executor, ray_address)  # refuses options that do not go together before anything is read
     surroundings = Surroundings(
-        executor=lambda: choose_executor(executor, None),
+        executor=lambda: choose_executor(executor, ray_address),
         weights=WeightsStore(weights_dir and weights_dir.absolute()),
         say=lambda sentence: print(sentence, file=sys.stderr, flush=True),
-        drawn=drawn,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems interrupt with it
     try:
-        with bar:
-            found = measure(job, surroundings)
+        found = measure(job, surroundings)
     except KeyboardInterrupt:
         again = shlex.join(["condset", *sys.argv[1:]])
-        print(f"interrupted; every drawn picture is kept. Go on with: {again}", file=sys.stderr)
+        print(f"interrupted; committed shards of pictures stay. Go on with: {again}", file=sys.stderr)
         raise typer.Exit(130) from None
     print(report_table(found.report))
     state = "is complete already" if found.was_complete else "is complete"

@@ -1,71 +1,77 @@
-"""`condset eval` as a function: how well pictures follow the conditions that the adapter was shown.
+"""`condset eval` as a function: how well pictures follow the conditions that the adapters were shown.
 
-    first samples of DATASET ──draw──> OUT/pictures/{real,with,shuffled,without} ──prepare──> OUT/<variant>, data sets
+    first samples of DATASET ──draw──> OUT/pictures: real, with, shuffled, without, ... ──prepare──> OUT/<variant>
                                    compare with DATASET's conditions ──bootstrap──> eval.json, samples.jsonl, sheet.png
 
-Invariant: the variants differ in nothing but the condition: caption, starting noise, sampler and extraction are equal.
-Everything that does not fit together is refused before the first picture; what is done is not done again.
+Both arrows that compute are work of the pipeline's executors: shards are the unit of resume, and Ray spreads them.
+Invariant: the variants differ in nothing but adapters and conditions: caption, starting noise, sampler and extraction
+are equal. Everything that does not fit together is refused before the first picture.
 """
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
+from pipeline.config import ExecutionConfig
 from pipeline.executor import Executor
-from pipeline.fingerprint import Inputs
-from pipeline.storage import Directory
+from pipeline.fingerprint import Inputs, fingerprint
 from stages.errors import ConfigError
 from stages.precision import Dtype
-from stages.records import Condition, UInt8Array
 from stages.weights import WeightsStore
 from train.base_model import load_base
-from train.conditions import ConditionsConfig
-from train.data import TrainingSet
 from train.diffusion_config import AnyDiffusion, StableDiffusionConfig
-from train.exchange import open_adapter, run_config, stored_in_run
-from train.fidelity.extraction import Extraction, extracted, members_of
-from train.fidelity.measures import Fidelity, Scores, fidelity_of
-from train.fidelity.pictures import HeldOut, Sampler, Variant, condition_of, draw_missing, first_samples, picture_file
-from train.fidelity.report import COLUMNS, Report, claim, figures_of, write_report, write_samples
-from train.picture_grid import GridRow, draw_grid
-from train.run_directory import RunFile, read_run
-from train.writing import writing
+from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
+from train.fidelity.drawing import Drawing, Drawn
+from train.fidelity.extraction import Extraction
+from train.fidelity.held_out import HeldOut, HeldOutConfig
+from train.fidelity.judging import judge
+from train.fidelity.measures import Fidelity, fidelity_of
+from train.fidelity.pictures import Pictures
+from train.fidelity.protocols import Protocol, open_networks, protocol_of
+from train.fidelity.report import (
+    EVAL_FORMAT,
+    Report,
+    claim,
+    figures_of,
+    write_report,
+    write_samples,
+)
+from train.fidelity.scoring import scores_of
+from train.fidelity.sheet import write_sheet
+from train.fidelity.variants import WITH, variants_of
 
-if TYPE_CHECKING:
-    from train.stable_diffusion import StableDiffusion
-
-SHEET_FILE = "sheet.png"
-SHEET_SAMPLES = 8
 LEAST_SAMPLES = 2
 """Of one sample there is no other condition to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationJob:
-    """Which adapter, on which pictures, drawn how."""
+    """Which adapters, on which pictures, drawn how."""
 
-    run: Path
-    """Its last checkpoint is evaluated."""
+    runs: tuple[Path, ...]
+    """Of each the last checkpoint is evaluated; several are composed, each for its own condition."""
     data: str
-    """A finished data set, best one of held-out samples."""
+    """A finished data set, best one of held-out samples, that has all of their conditions."""
     out: Path
+    weights: tuple[float, ...] = ()
+    """How much the features of each adapter count; none is 1 for each."""
     samples: int = 64
     """The first so many of the data set."""
+    pictures_per_caption: int | None = None
+    """Of each variant; a sample's score is the mean over its pictures. None is 1, or what the protocol says."""
+    protocol: str | None = None
+    """Of `train.fidelity.protocols`: adds its figures, such as FID."""
     seed: int = 0
-    """Sample n starts from seed + n."""
+    """Picture p starts from seed + p; sample n has the pictures from n * pictures_per_caption on."""
     steps: int = 50
     guidance: float = 7.5
     active_share: float = 1.0
-    """Of the steps, from the first, in which the adapter is active."""
+    """Of the steps, from the first, in which the adapters are active."""
     base: str | None = None
-    """A directory in diffusers' layout or a hub id; None takes the base that the run was trained on."""
-    device: str = "auto"
+    """A directory in diffusers' layout or a hub id; None takes the base that the first run was trained on."""
     dtype: Dtype = "auto"
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    """How drawing and extracting are spread over the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,10 @@ class Surroundings:
     """What an evaluation is given by its caller."""
 
     executor: Callable[[], Executor]
+    """Makes a new one; each part of the work ends its own."""
     weights: WeightsStore
     say: Callable[[str], None]
     """Takes sentences for the user."""
-    drawn: Callable[[int, int], object]
-    """Takes how many samples are drawn, of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,142 +97,173 @@ def evaluate(job: EvaluationJob, surroundings: Surroundings) -> Evaluated:
     """Draw, extract, compare; goes on where an interrupted evaluation of the same settings stopped.
 
     Raises ConfigError for what does not fit together or an --out that holds something else, WeightsError before the
-    first picture if the annotator's or the base's weights are missing, and what `pipeline.run.prepare` raises.
+    first picture if the annotators' or the base's weights are missing, and what `pipeline.run.prepare` raises.
     """
-    file = read_run(job.run)
-    config = run_config(job.run, file)
-    data = TrainingSet(Directory(job.data), config.condition, use_latents=False)
-    held_out, fidelity = first_samples(data, job.samples), fidelity_of(data, config.conditions)
-    extraction = Extraction(
-        data, fidelity, job.out, job.device, surroundings.executor, surroundings.weights, surroundings.say
-    )
-    _check_samples(job, held_out, fidelity)
+    runs, protocol = open_runs(job.runs), None if job.protocol is None else protocol_of(job.protocol)
+    conditions = tuple(run.config.condition for run in runs)
+    held_out_config = HeldOutConfig(job.data, conditions, job.samples, _pictures_per_caption(job, protocol))
+    held_out = held_out_config.open()
+    store, device, say = surroundings.weights, job.execution.device, surroundings.say
+    fidelities = [
+        fidelity_of(data, run.config.conditions, store, device) for data, run in zip(held_out.sets, runs, strict=True)
+    ]
+    _check_samples(job, held_out, fidelities)
+    drawing, vae_sha256 = _drawing(job, runs, held_out_config)
+    inputs = _inputs(job, held_out, drawing, vae_sha256)
+    pictures = Pictures(job.out, drawing, fingerprint(inputs))
+    extraction = Extraction(held_out, fidelities, pictures, job.execution, surroundings.executor, store, say)
     extraction.check()
-    diffusion = config.diffusion if job.base is None else StableDiffusionConfig(model=job.base)
-    sampler, base, adapter_sha256 = _sampler(job, file, config.conditions, diffusion)
-    report = Report(
-        inputs=_inputs(job, held_out, base, adapter_sha256),
-        run=str(job.run),
-        data=job.data,
-        base=_name(diffusion),
-        held_out=not _trained_on(file, data),
-    )
+    if protocol is not None:
+        protocol.check(held_out.size_pixels)
+        for model in protocol.models:
+            store.resolve(model)
+    report = _report(job, runs, held_out, drawing, inputs)
     there = claim(job.out, report)
     if there is not None:
         return Evaluated(there, was_complete=True)
-    if not report.held_out:
-        surroundings.say(f"warning: {job.run} was trained on {job.data}; samples that it never saw tell more")
-    if len(held_out) < job.samples:
-        surroundings.say(f"{job.data} has {len(held_out)} samples, fewer than {job.samples}; taking them all")
-    draw_missing(sampler, held_out, job.out, surroundings.drawn)
-    scores = {variant: _scores(extraction, held_out, variant) for variant in Variant}
-    keys = [held_out[number][0] for number in range(len(held_out))]
-    write_samples(job.out, keys, fidelity.measures, scores)
-    _write_sheet(job.out, sampler, held_out)
-    finished = replace(report, complete=True, figures=figures_of(fidelity.measures, scores, job.seed))
+    _warn(job, runs, held_out, say)
+    pictures.draw_missing(extraction.config(drawing.variants[0]), surroundings.executor, store, say)
+    finished = _measured(job, report, extraction, protocol)
     write_report(job.out, finished)
     return Evaluated(finished, was_complete=False)
 
 
-def _check_samples(job: EvaluationJob, held_out: HeldOut, fidelity: Fidelity) -> None:
+def _measured(job: EvaluationJob, report: Report, extraction: Extraction, protocol: Protocol | None) -> Report:
+    """Extract and compare what is drawn, and write it down for each sample; returns the report with its figures."""
+    held_out, pictures = extraction.held_out, extraction.pictures
+    measures = {condition: each.measures for condition, each in zip(report.runs, extraction.fidelities, strict=True)}
+    scores = scores_of(extraction)
+    write_samples(job.out, held_out.keys, measures, scores)
+    write_sheet(job.out, pictures, held_out)
+    figures = [
+        figure
+        for condition, of_variants in scores.items()
+        for figure in figures_of(condition, measures[condition], of_variants, pictures.drawing.variants, job.seed)
+    ]
+    of_protocol = {}
+    if protocol is not None:
+        networks = open_networks(protocol, extraction.weights, job.execution.device)
+        of_protocol = judge(protocol, networks, pictures, held_out)
+    return replace(report, complete=True, drawn_on=_drawn_on(pictures), figures=figures, of_protocol=of_protocol)
+
+
+def _pictures_per_caption(job: EvaluationJob, protocol: Protocol | None) -> int:
+    """Settle how many pictures each variant has of a sample; ConfigError if job and protocol disagree."""
+    if protocol is None:
+        return job.pictures_per_caption or 1
+    if job.pictures_per_caption not in (None, protocol.pictures_per_caption):
+        raise ConfigError(
+            f"--pictures-per-caption must be {protocol.pictures_per_caption} in --protocol {protocol.name}, got "
+            f"{job.pictures_per_caption}; leave it out"
+        )
+    return protocol.pictures_per_caption
+
+
+def _check_samples(job: EvaluationJob, held_out: HeldOut, fidelities: Sequence[Fidelity]) -> None:
     """Refuse a data set with too few samples, or with none that has anything to measure."""
-    if len(held_out) < LEAST_SAMPLES:
+    if held_out.samples < LEAST_SAMPLES:
         raise ConfigError(
             f"--samples must be at least {LEAST_SAMPLES}, since one sample has no other's condition, got "
-            f"{len(held_out)} of {job.data}; take more"
+            f"{held_out.samples} of {job.data}; take more"
         )
-    for number in range(len(held_out)):
-        _, members = held_out[number]
+    for data, fidelity in zip(held_out.sets, fidelities, strict=True):
         # A keypose is compared by its persons alone, so it can be compared with itself before anything is drawn.
-        if fidelity.score(members, members) is not None:
-            return
-    raise ConfigError(
-        f"--data {job.data} must have something to measure in its first {len(held_out)} samples, got no person; "
-        "raise --samples"
-    )
+        members = (held_out.members(sample) for sample in range(held_out.samples))
+        if all(fidelity.score(each, each) is None for each in members):
+            raise ConfigError(
+                f"--data {job.data} must have something to measure of {data.condition.name} in its first "
+                f"{held_out.samples} samples, got nothing, such as no person; raise --samples"
+            )
 
 
-def _sampler(
-    job: EvaluationJob, file: RunFile, conditions: ConditionsConfig, diffusion: AnyDiffusion
-) -> "tuple[Sampler, StableDiffusion, str]":
-    """Load adapter and base, and hash the adapter's file; ConfigError if the two do not go together."""
-    stored = stored_in_run(job.run)
-    adapter = open_adapter(stored)
-    base = load_base(diffusion, job.device, job.dtype)
-    if adapter.shapes != base.feature_shapes:
-        ours, theirs = (
-            " ".join(f"{shape.channels}/{shape.stride}" for shape in shapes)
-            for shapes in (adapter.shapes, base.feature_shapes)
-        )
-        raise ConfigError(f"--base must take the features of {job.run}, {ours}, got {theirs}; give one that does")
-    if job.base is None and base.identity != file.base:
+def _drawing(job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutConfig) -> tuple[Drawing, str | None]:
+    """Settle what is drawn with which base, and hash the base's VAE; ConfigError if adapters and base do not fit."""
+    weights = job.weights or (1.0,) * len(runs)
+    if len(weights) != len(runs):
         raise ConfigError(
-            f"{job.run} must be evaluated with the base that it was trained on, {file.base[:12]}, got "
-            f"{base.identity[:12]}; give --base to choose it or another"
+            f"--weight must be given as often as RUN, {len(runs)} times, got {len(weights)}; they are paired in the "
+            "order in which they are typed"
         )
-    sampler = Sampler(
-        base=base,
-        adapter=adapter.module.to(base.device),
-        channels=adapter.in_channels,
-        conditions=conditions,
+    diffusion = runs[0].config.diffusion if job.base is None else StableDiffusionConfig(model=job.base)
+    base = load_base(diffusion, "cpu", "float32")  # to look at: the workers load their own
+    check_base(runs, base, is_named=job.base is not None)
+    drawing = Drawing(
+        held_out=samples,
+        adapters=tuple(run.adapter for run in runs),
+        diffusion=diffusion,
+        base=base.identity,
+        variants=variants_of(samples.conditions, weights),
         seed=job.seed,
         steps=job.steps,
         guidance=job.guidance,
         active_share=job.active_share,
+        dtype=job.dtype,
     )
-    with stored.file.open("rb") as opened:
-        return sampler, base, hashlib.file_digest(opened, "sha256").hexdigest()
+    return drawing, base.vae_sha256()
 
 
-def _inputs(job: EvaluationJob, held_out: HeldOut, base: "StableDiffusion", adapter_sha256: str) -> Inputs:
-    """Collect what decides the figures."""
-    return {
-        "adapter": adapter_sha256,
-        "base": base.identity,
-        "vae": base.vae_sha256(),
-        "data": " ".join(held_out.data.fingerprints),
-        "samples": len(held_out),
+def _inputs(job: EvaluationJob, held_out: HeldOut, drawing: Drawing, vae_sha256: str | None) -> Inputs:
+    """Collect what decides the figures; what dtype "auto" becomes belongs to the numerics, as in `prepare`."""
+    inputs: Inputs = {"format": EVAL_FORMAT}
+    weights = next(variant.weights for variant in drawing.variants if variant.name == WITH)
+    for adapter, weight in zip(drawing.adapters, weights, strict=True):
+        inputs |= {f"adapter.{adapter.condition}": adapter.sha256, f"weight.{adapter.condition}": weight}
+    fingerprints = dict.fromkeys(each for data in held_out.sets for each in data.fingerprints)
+    return inputs | {
+        "base": drawing.base,
+        "vae": vae_sha256,
+        "data": " ".join(fingerprints),
+        "samples": held_out.samples,
+        "pictures_per_caption": held_out.pictures_per_caption,
+        "protocol": job.protocol,
         "seed": job.seed,
         "steps": job.steps,
         "guidance": job.guidance,
         "active_share": job.active_share,
-        "dtype": str(base.dtype).removeprefix("torch."),
+        "dtype": job.dtype,
     }
+
+
+def _report(
+    job: EvaluationJob, runs: Sequence[EvaluatedRun], held_out: HeldOut, drawing: Drawing, inputs: Inputs
+) -> Report:
+    """Describe the evaluation before anything is drawn."""
+    return Report(
+        inputs=inputs,
+        runs={str(run.config.condition): str(run.path) for run in runs},
+        data=job.data,
+        base=_name(drawing.diffusion),
+        held_out=not _trained_on_it(runs, held_out),
+        variants={variant.name: variant.title for variant in drawing.variants},
+    )
 
 
 def _name(diffusion: AnyDiffusion) -> str:
     return diffusion.model if isinstance(diffusion, StableDiffusionConfig) else diffusion.kind
 
 
-def _trained_on(file: RunFile, data: TrainingSet) -> bool:
-    """Whether the run read this data set, with whatever layers."""
-    trained = (str(value).split() for name, value in file.inputs.items() if name.startswith("data."))
-    return any(data.manifest.fingerprint in fingerprints for fingerprints in trained)
-
-
-def _scores(extraction: Extraction, held_out: HeldOut, variant: Variant) -> list[Scores]:
-    """Extract the conditions of a variant's pictures and compare each with the sample's own."""
-    made = extraction.make(variant)
-    places = extracted(made, held_out)
+def _trained_on_it(runs: Sequence[EvaluatedRun], held_out: HeldOut) -> list[Path]:
+    """The runs that read this data set, with whatever layers."""
+    here = held_out.sets[0].manifest.fingerprint
     return [
-        extraction.fidelity.score(held_out[number][1], members_of(made, place)) for number, place in enumerate(places)
+        run.path
+        for run in runs
+        if any(here in str(value).split() for name, value in run.file.inputs.items() if name.startswith("data."))
     ]
 
 
-def _write_sheet(out: Path, sampler: Sampler, held_out: HeldOut) -> None:
-    """Draw condition, real picture and the drawn ones of the first samples side by side."""
-    rows = []
-    for number in range(min(SHEET_SAMPLES, len(held_out))):
-        key, members = held_out[number]
-        condition_hwc = condition_of(sampler, held_out, number).transpose(1, 2, 0)
-        pictures = [_read(picture_file(out, variant, key)) for variant in COLUMNS]
-        shown = np.broadcast_to(condition_hwc, pictures[0].shape)
-        rows.append(GridRow((shown, *pictures), members["txt"].decode()))
-    condition = Condition(held_out.data.condition.name)
-    with writing(out / SHEET_FILE):
-        draw_grid((condition, *COLUMNS.values()), rows).save(out / SHEET_FILE)
+def _warn(job: EvaluationJob, runs: Sequence[EvaluatedRun], held_out: HeldOut, say: Callable[[str], None]) -> None:
+    for path in _trained_on_it(runs, held_out):
+        say(f"warning: {path} was trained on {job.data}; samples that it never saw tell more")
+    if held_out.samples < job.samples:
+        say(f"{job.data} has {held_out.samples} samples, fewer than {job.samples}; taking them all")
 
 
-def _read(file: Path) -> UInt8Array:
-    with Image.open(file) as image:
-        return np.asarray(image)
+def _drawn_on(pictures: Pictures) -> dict[str, str | int]:
+    numerics = pictures.numerics()
+    return {
+        "device": numerics.device,
+        "dtype": numerics.dtypes[Drawn.PICTURES],
+        "batch_size": numerics.batch_size,
+        "threads_per_worker": numerics.threads_per_worker,
+    }

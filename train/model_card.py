@@ -16,7 +16,7 @@ from train.architecture import AdapterKind
 from train.checkpoint import EMA_FILE, Position, read_position
 from train.conditions import ConditionsConfig
 from train.config import TrainConfig
-from train.diffusion_config import AnyDiffusion, TinyDiffusionConfig
+from train.diffusion_config import BUILT_IN, AnyDiffusion, TinyDiffusionConfig
 from train.exchange import StoredAdapter, run_config
 from train.metrics import read_metrics
 from train.model_card_usage import usage
@@ -35,8 +35,8 @@ LOOKS = {
         f"side {LEFT}, the right side {RIGHT}"
     ),
     Condition.COLOR: (
-        "the colours of an image in squares of 64 x 64 pixels, RGB: reduced to 1/64 by OpenCV's bicubic interpolation, "
-        "and enlarged again by nearest neighbour"
+        "the colours of an image in squares, of 64 x 64 pixels unless its data set says otherwise, RGB: reduced by "
+        "OpenCV's bicubic interpolation, and enlarged again by nearest neighbour"
     ),
     Condition.SEGMENTATION: (
         "each pixel in the colour of its COCO-Stuff category, RGB: PASCAL VOC's colour map at the category's id, "
@@ -86,10 +86,15 @@ def render_card(adapter: TrainedAdapter, layout: Layout, exported_name: str) -> 
 
 
 def base_name(diffusion: AnyDiffusion) -> str | None:
-    """The hub id of a base model, or only the last part of its directory; None if it has random weights."""
-    if isinstance(diffusion, TinyDiffusionConfig):
+    """The hub id of a base model, or only the last part of its directory; None for one that condset brings along."""
+    if isinstance(diffusion, BUILT_IN):
         return None
     return diffusion.model if _is_hub_id(diffusion.model) else Path(diffusion.model).name
+
+
+def _named(diffusion: AnyDiffusion) -> str:
+    built_in = "tiny model, random weights" if isinstance(diffusion, TinyDiffusionConfig) else "model of drawn scenes"
+    return base_name(diffusion) or f"condset's {built_in}"
 
 
 def _is_hub_id(model: str) -> bool:
@@ -101,7 +106,7 @@ def _front_matter(adapter: TrainedAdapter, layout: Layout) -> str:
     lines = ["license: other"]
     if layout == "diffusers":
         lines.append("library_name: diffusers")
-    if not isinstance(diffusion, TinyDiffusionConfig) and _is_hub_id(diffusion.model):
+    if not isinstance(diffusion, BUILT_IN) and _is_hub_id(diffusion.model):
         lines.append(f"base_model: {json.dumps(diffusion.model)}")
     lines += ["tags:", "- t2i-adapter", "- condset", f"- {adapter.config.condition.value}"]
     return "\n".join(["---", *lines, "---"])
@@ -109,7 +114,7 @@ def _front_matter(adapter: TrainedAdapter, layout: Layout) -> str:
 
 def _introduction(adapter: TrainedAdapter) -> str:
     config = adapter.config
-    base = base_name(config.diffusion) or "condset's tiny diffusion model"
+    base = _named(config.diffusion)
     return f"""# {config.name}
 
 A T2I adapter ({config.adapter.kind}, {adapter.file.parameters:,} parameters) by which a {config.condition.value}
@@ -142,8 +147,12 @@ def _binarised(conditions: ConditionsConfig) -> str:
 
 def _usage(adapter: TrainedAdapter, layout: Layout, exported_name: str) -> str:
     base = base_name(adapter.config.diffusion)
-    if base is None:
+    if isinstance(adapter.config.diffusion, TinyDiffusionConfig):
         return "Its base has random weights and draws nothing recognisable: this adapter is good for tests only.\n"
+    if base is None:
+        return (
+            "Its base is the small model of drawn scenes that condset brings along: `condset sample` draws with it.\n"
+        )
     conditions = adapter.config.conditions
     threshold = None
     if adapter.config.condition is Condition.SKETCH and conditions.sketch != "soft":
@@ -154,7 +163,7 @@ def _usage(adapter: TrainedAdapter, layout: Layout, exported_name: str) -> str:
 def _settings(adapter: TrainedAdapter) -> Iterator[tuple[str, str]]:
     config, file = adapter.config, adapter.file
     optimizer, objective = config.optimizer, config.objective
-    base = base_name(config.diffusion) or "tiny, random weights"
+    base = _named(adapter.config.diffusion)
     yield "base model", f"{base}, frozen; sha256 of its UNet's parameters `{file.base[:SHOWN_HASH_DIGITS]}`"
     yield "data sets", ", ".join(file.data)
     yield "started from", "random weights" if config.adapter.init is None else Path(config.adapter.init).name

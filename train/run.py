@@ -172,7 +172,15 @@ class _Steps:
             read = prepared.held_out or prepared.read
             samples = min(settings.preview_samples, read.order.samples)
             path = self._job.run / PREVIEWS / f"step-{step:07d}.png"
-            picture = draw_preview(prepared.base, adapter, read, samples, settings.preview_steps, settings.guidance)
+            picture = draw_preview(
+                prepared.base,
+                adapter,
+                read,
+                samples,
+                settings.preview_steps,
+                settings.guidance,
+                settings.preview_seeds,
+            )
             with writing(path):
                 path.parent.mkdir(exist_ok=True)
                 picture.save(path)

@@ -116,7 +116,7 @@ def scene_words() -> list[str]:
     return sorted({word for caption in captions for word in re.findall(r"[a-z]+", caption.lower())})
 
 
-def word_tokenizer(words: list[str]) -> "CLIPTokenizer":
+def word_tokenizer(words: list[str], tokens: int = TOKENS) -> "CLIPTokenizer":
     """Build a CLIP tokenizer that knows these words, and spells out every other text byte by byte.
 
     Its merges grow each word letter by letter from its end, where no merge of another word's can come between, so a
@@ -135,4 +135,4 @@ def word_tokenizer(words: list[str]) -> "CLIPTokenizer":
             grown = letter + grown
             pieces[grown] = None
     vocabulary = {piece: number for number, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
-    return CLIPTokenizer(vocab=vocabulary, merges=list(merges), model_max_length=TOKENS)
+    return CLIPTokenizer(vocab=vocabulary, merges=list(merges), model_max_length=tokens)

@@ -31,7 +31,7 @@ MEMBERS = {
     "keypose.png": "persons as coloured skeletons on black, RGB",
     "keypoints.npy": "the same persons as numbers: flat float32, persons x 17 x 3 (x and y in pixels of the image, "
     "score); empty without persons",
-    "color.png": "the image in squares of 64 x 64 pixels, RGB",
+    "color.png": "the image in flat squares, RGB: its coarse palette",
     "segmentation.png": "indexed PNG: each pixel is a category id (`numpy.asarray(Image.open(...))`), 0 is unlabelled; "
     "the palette gives its colour",
     "canny.png": "edges, 8-bit grey: 0 or 255",

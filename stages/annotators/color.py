@@ -1,6 +1,6 @@
 """Color: the coarse palette of an image, one flat square for every 64 x 64 pixels (T2I-Adapter's spatial palette).
 
-    (H, W) ──cubic──> (H/64, W/64) ──nearest──> (H, W)
+    (H, W) ──cubic──> (H/64, W/64) ──nearest──> (H, W)          64: square_pixels
 
 The two resizes are OpenCV's, as in the released code: its cubic is not antialiased, so PIL or torch give other colours.
 """
@@ -16,26 +16,29 @@ SQUARE_PIXELS = 64
 """The side of one palette square (T2I-Adapter SD:ldm/modules/extra_condition/api.py:218-222)."""
 
 
-def color_map(image_hwc: UInt8Array) -> UInt8Array:
+def color_map(image_hwc: UInt8Array, square_pixels: int = SQUARE_PIXELS) -> UInt8Array:
     """Reduce an RGB image to its spatial palette.
 
-    Takes and returns (height, width, 3) uint8, both sides at least 64. Source: get_cond_color of T2I-Adapter.
+    Takes and returns (height, width, 3) uint8, both sides at least `square_pixels`. Source: get_cond_color of
+    T2I-Adapter.
     """
     import cv2
     import numpy as np
 
     height, width = image_hwc.shape[:2]
-    small = cv2.resize(image_hwc, (width // SQUARE_PIXELS, height // SQUARE_PIXELS), interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(image_hwc, (width // square_pixels, height // square_pixels), interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 class ColorConfig(Settings):
-    """Settings of the color annotator: it has none."""
+    """Settings of the color annotator."""
 
     condition: ClassVar[Condition] = Condition.COLOR
     algorithm_version: ClassVar[int] = 1
 
     kind: Literal["color"] = "color"
+    square_pixels: Literal[8, 16, 32, 64] = SQUARE_PIXELS
+    """The side of one palette square. 64 is T2I-Adapter's, for images of 512 pixels; smaller images need less."""
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -49,11 +52,14 @@ class ColorConfig(Settings):
         return "none"
 
     def build(self, device: str, weights: WeightsStore) -> "ColorAnnotator":
-        return ColorAnnotator()
+        return ColorAnnotator(self.square_pixels)
 
 
 class ColorAnnotator:
     """Makes `<key>.color.png`."""
 
+    def __init__(self, square_pixels: int) -> None:
+        self._square_pixels = square_pixels
+
     def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
-        return [(ImageMember("color.png", color_map(sample.image_hwc)),) for sample in samples]
+        return [(ImageMember("color.png", color_map(sample.image_hwc, self._square_pixels)),) for sample in samples]

@@ -5,6 +5,7 @@ it. Captions, label map and keypoints are exact because they come from the drawi
 """
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Literal
@@ -16,6 +17,7 @@ from pydantic import Field
 from stages.records import IndexRow
 from stages.settings import Settings
 from stages.sources.index_schema import to_batches
+from stages.sources.scene_composition import compose
 from stages.sources.scenes import LABELS, Scene, describe_scene, draw_scene
 
 IMAGE_SCHEME = "scene:"
@@ -33,6 +35,8 @@ class SyntheticSource(Settings):
     seed: int = 0
     width_pixels: int = Field(default=512, ge=64)
     height_pixels: int = Field(default=512, ge=64)
+    people: bool = True
+    """False leaves out the scenes with people, a third: then `count` takes the first so many of the others."""
     split: str = "train"
 
     @property
@@ -48,7 +52,14 @@ class SyntheticSource(Settings):
         return LABELS
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        return to_batches(self._row(index) for index in range(self.first, self.first + self.count))
+        return to_batches(self._row(index) for index in self.numbers())
+
+    def numbers(self) -> Iterator[int]:
+        """List the numbers of the scenes, ascending."""
+        numbers: Iterator[int] = itertools.count(self.first)
+        if not self.people:
+            numbers = (number for number in numbers if not compose(self.seed, number).figures)
+        return itertools.islice(numbers, self.count)
 
     def _row(self, index: int) -> IndexRow:
         scene = describe_scene(self.seed, index, self.width_pixels, self.height_pixels)

@@ -47,6 +47,14 @@ def test_the_torchvision_address_hash_and_size_are_those_of_its_weights_enum() -
     assert f'"_file_size": {model.size_bytes / 2**20:.3f},' in enum
 
 
+def test_the_inception_address_is_torch_fidelitys_and_its_hash_begins_as_its_file_name_says() -> None:
+    """Read from its source: importing it takes seconds."""
+    source = (package("torch_fidelity") / "feature_extractor_inceptionv3.py").read_text()
+    model = MODELS["inception_v3_fid"]
+    assert f'"{model.url}"' in source
+    assert model.sha256.startswith(PurePosixPath(model.url).stem.rpartition("-")[2])
+
+
 def test_the_midas_hash_begins_as_its_file_name_says() -> None:
     assert MODELS["dpt_hybrid"].sha256.startswith(PurePosixPath(MODELS["dpt_hybrid"].url).stem.rpartition("-")[2])
 

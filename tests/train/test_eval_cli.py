@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 Console: TypeAlias = Callable[..., tuple[int, str, str]]
 """Arguments to exit status, stdout, stderr."""
-OPTIONS = ("--samples", 2, "--steps", 1, "--guidance", 1, "--device", "cpu", "--dtype", "float32")
+OPTIONS = (
+    "--samples",
+    2,
+    "--steps",
+    1,
+    "--guidance",
+    1,
+    "--device",
+    "cpu",
+    "--dtype",
+    "float32",
+    "--executor",
+    "inline",
+)
 
 
 @pytest.fixture
@@ -73,6 +86,9 @@ def test_an_adapter_is_evaluated_and_the_table_printed(
     assert lines[-1] == f"{out} is complete: {out / 'eval.json'}, {out / 'sheet.png'}"
     again = condset(*arguments)
     assert again == (0, printed.replace("is complete:", "is complete already:"), "")
+    described = json.loads((out / "eval.json").read_text())
+    assert described["runs"] == {"color": str(run)}
+    assert described["drawn_on"]["dtype"] == "float32"
 
 
 def test_the_data_sets_are_read_by_verify_and_inspect(
@@ -104,8 +120,8 @@ def test_an_interrupt_keeps_what_is_drawn_and_says_what_to_type(
         status, printed, said = condset(*arguments)
     assert (status, printed) == (130, "")
     again = shlex.join(["condset", *map(str, arguments)])
-    assert said == f"interrupted; every drawn picture is kept. Go on with: {again}\n"
-    assert [path.parent.name for path in out.glob("pictures/*/*.png")] == ["real"]
+    assert said.splitlines()[-1] == f"interrupted; committed shards of pictures stay. Go on with: {again}"
+    assert list((out / "pictures" / "shards").iterdir()) == []
     assert not json.loads((out / "eval.json").read_text())["complete"]
     assert condset(*arguments)[0] == 0
 
@@ -132,6 +148,26 @@ def test_a_condition_that_the_data_lack_is_one_line(
         f"condset: --data {scenes} must have the condition depth, got canny, color; `condset prepare CONFIG --onto "
         f"{scenes}` adds it\n"
     )
+
+
+def test_two_runs_are_composed_by_their_weights(
+    condset: Console, tiny_base: "StableDiffusion", run: Path, scenes: Path, tmp_path: Path
+) -> None:
+    write_tiny_run(tmp_path / "canny", tiny_base, "canny")
+    arguments = (run, tmp_path / "canny", "--weight", 0.5, "--weight", 2, "--data", scenes, "--out", tmp_path / "out")
+    status, printed, _ = condset("eval", *arguments, *OPTIONS)
+    assert status == 0
+    described = json.loads((tmp_path / "out" / "eval.json").read_text())
+    assert [described["inputs"][f"weight.{name}"] for name in ("color", "canny")] == [0.5, 2]
+    assert [figure["condition"] for figure in described["figures"]] == ["color", "canny"]
+    assert [line.split()[0] for line in printed.splitlines() if "alone" in line] == ["color", "with", "canny", "with"]
+
+
+def test_an_address_of_ray_goes_with_ray(condset: Console, run: Path, scenes: Path, tmp_path: Path) -> None:
+    arguments = ("--data", scenes, "--out", tmp_path / "out", "--ray-address", "auto")
+    status, _, said = condset("eval", run, *arguments, *OPTIONS)
+    assert status == 2
+    assert said == "condset: --ray-address must go with --executor ray, got 'auto' with inline\n"
 
 
 @pytest.mark.parametrize(

@@ -11,80 +11,43 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.executor import InlineExecutor
 from pipeline.storage import Directory
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, WeightsError
+from stages.image import decode_stored
 from stages.records import Condition
 from stages.sources.names import hashed_key
 from stages.weights import WeightsStore
 from train.data import TrainingSet
-from train.evaluation import Evaluated, EvaluationJob, Surroundings, evaluate
-from train.fidelity.pictures import Variant
+from train.evaluation import Evaluated, EvaluationJob
 from train.guide import Guide
 from train.run_directory import RUN_FILE
 from train.sample import SampleJob, sample
 
 from .conftest import prepare_scenes
+from .evaluations import (
+    INLINE,
+    SIDE_PIXELS,
+    Listener,
+    large_scenes,
+    picture,
+    plant,
+    run_job,
+    times,
+)
 from .tiny_runs import save_parts, write_tiny_run
 
 if TYPE_CHECKING:
     from train.stable_diffusion import StableDiffusion
 
 SAMPLES = 4
-SIDE_PIXELS = 128
 NAME = "CIEDE2000"
-
-
-class Listener:
-    """Keeps what an evaluation says and how far it has drawn; interrupts it after so many samples."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.said: list[str] = []
-        self.drawn: list[tuple[int, int]] = []
-        self._stop_after = stop_after
-
-    def surroundings(self) -> Surroundings:
-        return Surroundings(InlineExecutor, WeightsStore(allow_network=False), self.said.append, self._drawn)
-
-    def _drawn(self, done: int, total: int) -> None:
-        self.drawn.append((done, total))
-        if done == self._stop_after:
-            raise KeyboardInterrupt
-
-
-def run_job(job: EvaluationJob, listener: Listener | None = None) -> Evaluated:
-    """Evaluate as a new process does: extracting leaves torch with other threads, and those with other last bits."""
-    torch.set_num_threads(1)
-    return evaluate(job, (listener or Listener()).surroundings())
-
-
-def pictures(out: Path) -> list[Path]:
-    return sorted((out / "pictures").glob("*/*.png"))
-
-
-def times(out: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in pictures(out)}
+VARIANTS = ("real", "with", "shuffled", "without")
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight scenes of 128 x 128 pixels, in two shards, as JPEG."""
-    source = {"kind": "synthetic", "count": 8, "width_pixels": SIDE_PIXELS, "height_pixels": SIDE_PIXELS}
-    image = {"size_pixels": SIDE_PIXELS, "format": "jpg"}
-    annotators = [
-        {"kind": "color"},
-        {"kind": "canny"},
-        {"kind": "segmentation"},
-        {"kind": "keypose", "from": "annotations"},
-    ]
-    return prepare_scenes(
-        tmp_path_factory.mktemp("scenes") / "data",
-        source=source,
-        image=image,
-        annotators=annotators,
-        samples_per_shard=4,
-    )
+    return large_scenes(tmp_path_factory.mktemp("scenes") / "data")
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +61,13 @@ def run(tiny_base: "StableDiffusion", tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def job(run: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationJob:
     return EvaluationJob(
-        run=run,
+        runs=(run,),
         data=str(scenes),
         out=tmp_path_factory.mktemp("evaluation") / "out",
         samples=SAMPLES,
         steps=2,
-        device="cpu",
         dtype="float32",
+        execution=INLINE,
     )
 
 
@@ -119,14 +82,14 @@ def test_every_variant_is_a_sound_data_set_with_the_samples_captions(done: Evalu
     data = TrainingSet(Directory(job.data), Condition.COLOR, use_latents=False)
     for shard in data.shards(0):
         truth |= dict(data.read(shard.name, position) for position in range(shard.samples))
-    for variant in Variant:
+    for variant in VARIANTS:
         directory = Directory(str(job.out / variant))
         assert verify(directory, True, WeightsStore(allow_network=False), "cpu", lambda rows: None).problems == ()
         made = TrainingSet(directory, Condition.COLOR, use_latents=False)
         assert made.size_pixels == (SIDE_PIXELS, SIDE_PIXELS)
         found = dict(made.read(shard.name, n) for shard in made.shards(0) for n in range(shard.samples))
         assert {key: members["txt"] for key, members in found.items()} == {
-            hashed_key(f"{key}.png"): truth[key]["txt"] for key in sorted(truth)[:SAMPLES]
+            hashed_key(f"0000000.tar/{key}"): truth[key]["txt"] for key in sorted(truth)[:SAMPLES]
         }
 
 
@@ -142,10 +105,10 @@ def test_figures_are_the_means_of_the_samples_and_differences_are_paired(done: E
     lines = [json.loads(line) for line in (job.out / "samples.jsonl").read_text().splitlines()]
     assert [line["key"] for line in lines] == [f"{number:09d}" for number in range(SAMPLES)]
     (figure,) = done.report.figures
-    for variant in Variant:
-        assert figure.means[variant].mean == pytest.approx(np.mean([line[NAME][variant] for line in lines]))
+    for variant in VARIANTS:
+        assert figure.means[variant].mean == pytest.approx(np.mean([line["color"][NAME][variant] for line in lines]))
     for control in ("without", "shuffled"):
-        minus = [line[NAME]["with"] - line[NAME][control] for line in lines]
+        minus = [line["color"][NAME]["with"] - line["color"][NAME][control] for line in lines]
         estimate = figure.differences[control]
         assert estimate.mean == pytest.approx(np.mean(minus))
         assert min(minus) <= estimate.low <= estimate.mean <= estimate.high <= max(minus)
@@ -160,19 +123,20 @@ def test_a_picture_is_the_one_that_condset_sample_draws(done: Evaluated, job: Ev
         (tmp_path / f"{number}.png").write_bytes(data.read(shard, number)[1]["color.png"])
     prompt = data.read(shard, 1)[1]["txt"].decode()
     torch.set_num_threads(1)
-    for variant, condition in ((Variant.WITH, "1.png"), (Variant.SHUFFLED, "0.png")):
+    for variant, condition in (("with", "1.png"), ("shuffled", "0.png")):
         alone = SampleJob(
             prompt,
             tmp_path / variant,
-            (Guide(job.run, tmp_path / condition),),
+            (Guide(job.runs[0], tmp_path / condition),),
             seed=1,
             steps=2,
             device="cpu",
             dtype="float32",
         )
         (drawn,) = sample(alone).pictures
-        with Image.open(drawn) as expected, Image.open(job.out / "pictures" / variant / "000000001.png") as found:
-            np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+        found_hwc = decode_stored(picture(job.out, "0000000", 1)[f"{variant}.png"])
+        with Image.open(drawn) as expected:
+            np.testing.assert_array_equal(found_hwc, np.asarray(expected))
 
 
 def test_the_sheet_shows_condition_and_every_variant(done: Evaluated, job: EvaluationJob) -> None:
@@ -198,35 +162,14 @@ def test_other_settings_in_the_same_directory_are_refused(done: Evaluated, job: 
     )
 
 
-def test_an_interrupted_evaluation_goes_on_and_draws_nothing_twice(
-    done: Evaluated, job: EvaluationJob, tmp_path: Path
-) -> None:
-    part = replace(job, out=tmp_path / "out")
-    with pytest.raises(KeyboardInterrupt):
-        run_job(part, Listener(stop_after=2))
-    assert len(pictures(part.out)) == 2 * len(Variant)
-    assert not json.loads((part.out / "eval.json").read_text())["complete"]
-    before = times(part.out)
-    listener = Listener()
-    finished = run_job(part, listener)
-    assert listener.drawn == [(number + 1, SAMPLES) for number in range(SAMPLES)]
-    assert {path: times(part.out)[path] for path in before} == before
-    assert finished.report.figures == done.report.figures
-    names = [path.relative_to(part.out) for path in pictures(part.out)]
-    assert [(part.out / name).read_bytes() for name in names] == [(job.out / name).read_bytes() for name in names]
-
-
 def test_pictures_that_follow_their_condition_are_told_from_those_that_follow_another(
     job: EvaluationJob, tmp_path: Path
 ) -> None:
     """The random base follows nothing, so the answer is planted: real pictures, each sample's own or the one before."""
     planted = replace(job, out=tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        run_job(planted, Listener(stop_after=SAMPLES))
-    real = sorted((planted.out / "pictures" / "real").glob("*.png"))
-    for number, picture in enumerate(real):
-        shutil.copyfile(picture, planted.out / "pictures" / "with" / picture.name)
-        shutil.copyfile(real[number - 1], planted.out / "pictures" / "shuffled" / picture.name)
+        run_job(planted, Listener(stop_at="listing webdataset"))
+    plant(planted.out, {"with": 0, "shuffled": 1})
     (figure,) = run_job(planted).report.figures
     assert figure.means["with"] == figure.means["real"]
     assert figure.means["shuffled"].low > 5 * figure.means["with"].high
@@ -234,13 +177,12 @@ def test_pictures_that_follow_their_condition_are_told_from_those_that_follow_an
     assert figure.differences["without"].high < -1
 
 
-@pytest.mark.parametrize(("condition", "name"), [("segmentation", "mIoU"), ("canny", "edge F1 within 2 px")])
-def test_other_conditions_have_their_own_measure(
-    condition: str, name: str, job: EvaluationJob, tiny_base: "StableDiffusion", tmp_path: Path
+def test_another_condition_has_its_own_measure(
+    job: EvaluationJob, tiny_base: "StableDiffusion", tmp_path: Path
 ) -> None:
-    write_tiny_run(tmp_path / "run", tiny_base, condition)
-    (figure,) = run_job(replace(job, run=tmp_path / "run", out=tmp_path / "out", samples=2)).report.figures
-    assert figure.name == name
+    write_tiny_run(tmp_path / "run", tiny_base, "segmentation")
+    (figure,) = run_job(replace(job, runs=(tmp_path / "run",), out=tmp_path / "out", samples=2)).report.figures
+    assert figure.name == "mIoU"
     assert figure.means["real"].mean > 0.9 > figure.means["without"].mean
 
 
@@ -249,7 +191,34 @@ def test_a_missing_pose_network_is_said_before_anything_is_drawn(
 ) -> None:
     write_tiny_run(tmp_path / "run", tiny_base, "keypose")
     with pytest.raises(WeightsError, match="rtmo"):
-        run_job(replace(job, run=tmp_path / "run", out=tmp_path / "out", samples=8))
+        run_job(replace(job, runs=(tmp_path / "run",), out=tmp_path / "out", samples=8))
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_anything_to_measure_are_refused(
+    job: EvaluationJob, tiny_base: "StableDiffusion", tmp_path: Path
+) -> None:
+    """The first two scenes of seed 3 have no people."""
+    source = {"kind": "synthetic", "seed": 3, "count": 2, "width_pixels": 64, "height_pixels": 64}
+    data = prepare_scenes(tmp_path / "data", source=source, annotators=[{"kind": "keypose", "from": "annotations"}])
+    write_tiny_run(tmp_path / "run", tiny_base, "keypose")
+    with pytest.raises(ConfigError) as refused:
+        run_job(replace(job, runs=(tmp_path / "run",), data=str(data), out=tmp_path / "out"))
+    assert str(refused.value) == (
+        f"--data {data} must have something to measure of keypose in its first 2 samples, got nothing, such as no "
+        "person; raise --samples"
+    )
+
+
+def test_a_protocol_needs_its_networks_its_size_and_its_number_of_pictures(job: EvaluationJob, tmp_path: Path) -> None:
+    asked = replace(job, out=tmp_path / "out")
+    with pytest.raises(WeightsError, match="weights of clip_vit_l14 must be in a file"):
+        run_job(replace(asked, protocol="ip-adapter"))
+    with pytest.raises(ConfigError, match="--protocol t2i-adapter must have pictures of 512x512, got 128x128"):
+        run_job(replace(asked, protocol="t2i-adapter"))
+    with pytest.raises(ConfigError) as refused:
+        run_job(replace(asked, protocol="ip-adapter", pictures_per_caption=2))
+    assert str(refused.value) == "--pictures-per-caption must be 4 in --protocol ip-adapter, got 2; leave it out"
     assert not (tmp_path / "out").exists()
 
 
@@ -260,7 +229,7 @@ def test_data_that_the_run_was_trained_on_are_named(job: EvaluationJob, run: Pat
     described["inputs"]["data.0"] = f"{fingerprint} {'0' * 64}"
     (tmp_path / "run" / RUN_FILE).write_text(json.dumps(described))
     listener = Listener()
-    report = run_job(replace(job, run=tmp_path / "run", out=tmp_path / "out", samples=2), listener)
+    report = run_job(replace(job, runs=(tmp_path / "run",), out=tmp_path / "out", samples=2), listener)
     assert not report.report.held_out
     assert listener.said[0] == (
         f"warning: {tmp_path / 'run'} was trained on {job.data}; samples that it never saw tell more"
@@ -273,7 +242,7 @@ def test_another_base_must_be_named(
     shutil.copytree(run, tmp_path / "run")
     described = json.loads((run / RUN_FILE).read_text())
     (tmp_path / "run" / RUN_FILE).write_text(json.dumps(described | {"base": "f" * 64}))
-    other = replace(job, run=tmp_path / "run", out=tmp_path / "out", samples=2)
+    other = replace(job, runs=(tmp_path / "run",), out=tmp_path / "out", samples=2)
     with pytest.raises(ConfigError) as refused:
         run_job(other)
     assert str(refused.value) == (

@@ -68,3 +68,12 @@ def test_drawing_does_not_train(tiny_base: StableDiffusion, color_data: Path) ->
     draw_preview(tiny_base, adapter, open_reader([color_data]), 1, 1, 1.0)
     assert all(parameter.grad is None for parameter in adapter.parameters())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_more_seeds_are_more_columns_from_other_noises(tiny_base: StableDiffusion, color_data: Path) -> None:
+    adapter = build_adapter(AdapterConfig(kind="light"), 3, tiny_base.feature_shapes)
+    read = open_reader([color_data])
+    page = np.asarray(draw_preview(tiny_base, adapter, read, 1, STEPS, 2.0, seeds=3))
+    first, *others = (cell(page, column, TOP) for column in (2, 3, 4))
+    assert np.array_equal(first, cell(np.asarray(draw_preview(tiny_base, adapter, read, 1, STEPS, 2.0)), 2, TOP))
+    assert all(not np.array_equal(first, other) for other in others)

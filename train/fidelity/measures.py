@@ -3,7 +3,8 @@
     TrainingSet ──> Fidelity: the annotator's table, the measures, score(true members, found members)
 
 A segmentation has no annotator, since its label maps are the source's: the drawn scenes' own palette labels their
-pictures. A keypose from annotations is extracted by the pose network of its settings.
+pictures, and a network that was trained on COCO labels photographs. A keypose from annotations is extracted by the pose
+network of its settings.
 """
 
 import io
@@ -18,13 +19,16 @@ from stages.annotators.keypose import NUMBERS
 from stages.annotators.skeleton import KEYPOINTS
 from stages.errors import ConfigError
 from stages.image import decode_stored
+from stages.precision import resolve_device
 from stages.records import Condition, Float32Array, UInt8Array
+from stages.weights import WeightsStore
 from train.conditions import ConditionsConfig, binarise, decode_condition
 from train.data import TrainingSet
 from train.fidelity.colors import palette_difference
 from train.fidelity.depth import invariant_error, rank_correlation, read_depth
 from train.fidelity.edges import BoolArray, edge_f1
 from train.fidelity.keypoints import pose_fidelity
+from train.fidelity.panoptic_classes import NOT_COMPARED, panoptic_classes
 from train.fidelity.segmentation import classes_of_labels, classes_of_scene, mean_iou
 
 Members: TypeAlias = Mapping[str, bytes]
@@ -63,8 +67,16 @@ class Fidelity:
     """Takes the members of the true sample and of the one that was extracted."""
 
 
-def fidelity_of(data: TrainingSet, conditions: ConditionsConfig) -> Fidelity:
-    """Choose extraction and measures; ConfigError if nothing can extract this condition of this data set."""
+def fidelity_of(
+    data: TrainingSet,
+    conditions: ConditionsConfig,
+    weights: WeightsStore = WeightsStore(),  # noqa: B008  # frozen
+    device: str = "auto",
+) -> Fidelity:
+    """Choose extraction and measures; `weights` and `device` are those of a network that scores in this process.
+
+    Raises ConfigError if nothing can extract this condition of this data set, WeightsError without that network's.
+    """
     condition, annotator = Condition(data.condition.name), dict(data.settings)
     score: Callable[[Members, Members], Scores]
     match condition:
@@ -76,10 +88,11 @@ def fidelity_of(data: TrainingSet, conditions: ConditionsConfig) -> Fidelity:
             annotator |= {"from": "model", "require_person": False}
             score = _pose_score
         case Condition.COLOR:
-            score = _color_score
+            score = _color_score(int(annotator["square_pixels"]))
         case _:
             annotator = {"kind": "color"}
-            score = _scene_score(data)
+            is_drawn = data.manifest.config["source"]["kind"] == "synthetic"
+            score = _scene_score(data) if is_drawn else _photograph_score(data, weights, device)
     return Fidelity(annotator, MEASURES[condition], score)
 
 
@@ -105,24 +118,42 @@ def _persons(members: Members) -> Float32Array:
     return numbers.reshape(-1, KEYPOINTS, 3)
 
 
-def _color_score(truth: Members, found: Members) -> Scores:
-    pictures = (decode_condition(members["color.png"], "color.png") for members in (truth, found))
-    return (palette_difference(*pictures),)
+def _color_score(square_pixels: int) -> Callable[[Members, Members], Scores]:
+    def score(truth: Members, found: Members) -> Scores:
+        true_hwc, found_hwc = (decode_condition(members["color.png"], "color.png") for members in (truth, found))
+        return (palette_difference(true_hwc, found_hwc, square_pixels),)
+
+    return score
 
 
 def _scene_score(data: TrainingSet) -> Callable[[Members, Members], Scores]:
-    """Compare label maps of drawn scenes; ConfigError for other pictures, which need a network."""
-    kind = data.manifest.config["source"]["kind"]
-    if kind != "synthetic":
-        raise ConfigError(
-            f"--data {data.directory} must be of the synthetic source to measure segmentation, got {kind}; there is no "
-            "network yet that labels other pictures"
-        )
     extension = data.image_extension
 
     def score(truth: Members, found: Members) -> Scores:
         labels_hw = _category_ids(truth["segmentation.png"])
         return (mean_iou(classes_of_labels(labels_hw), classes_of_scene(decode_stored(found[extension]))),)
+
+    return score
+
+
+def _photograph_score(data: TrainingSet, weights: WeightsStore, device: str) -> Callable[[Members, Members], Scores]:
+    """Compare the label maps of photographs in the classes that COCO-Stuff and COCO panoptic both know."""
+    from train.fidelity.panoptic import MODEL, iou_of_labels, open_labeller
+
+    classes = panoptic_classes({int(number): name for number, name in data.manifest.labels.items()})
+    if (classes == NOT_COMPARED).all():
+        got = ", ".join(list(data.manifest.labels.values())[:3]) or "no names"
+        raise ConfigError(
+            f"--data {data.directory} must name its labels as COCO-Stuff does to measure segmentation, got {got}; take "
+            "a data set of COCO-Stuff or of drawn scenes"
+        )
+    labeller = open_labeller(weights.resolve(MODEL), resolve_device(device))
+    extension = data.image_extension
+
+    def score(truth: Members, found: Members) -> Scores:
+        truth_hw = classes[_category_ids(truth["segmentation.png"])]
+        iou = iou_of_labels(truth_hw, decode_stored(found[extension]), labeller)
+        return None if iou is None else (iou,)
 
     return score
 

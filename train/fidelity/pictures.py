@@ -1,146 +1,136 @@
-"""The pictures that are measured: the real ones, and those drawn with, without and with another's condition.
+"""The pictures that are measured, drawn by the pipeline's executors and kept as shards of a few samples each.
 
-    sample n: caption, seed + n ──┬── its own condition ──────────────────> pictures/with/<key>.png
-                                  ├── the condition of the sample before ─> pictures/shuffled/<key>.png
-                                  ├── no adapter ─────────────────────────> pictures/without/<key>.png
-                                  └── its stored image ───────────────────> pictures/real/<key>.png
+    rows of held-out samples ──FromHeldOut──> caption, image ──Painter──> OUT/pictures/shards/0000000.tar + record
+                                                                          <key>.txt, <key>.real.png, <key>.with.png, ...
 
-Invariant: a picture that is there is complete, has its caption beside it, and is not drawn again.
+Invariant: a shard whose record is there is complete and is not drawn again, whoever draws the others, in any order.
 """
 
-import io
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from PIL import Image
-
-from stages.image import decode_stored
-from stages.records import Condition, UInt8Array
-from train.conditions import ConditionsConfig, decode_condition
-from train.data import TrainingSet
-from train.diffusion import FrozenDiffusion
-from train.guide import as_seen
-from train.sampling import sample_pictures, starting_noise
-from train.step import adapter_features
-from train.writing import writing
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from pipeline.config import PrepareConfig
+from pipeline.executor import Executor
+from pipeline.ledger import missing
+from pipeline.numerics import Numerics
+from pipeline.origin import LoadedShard
+from pipeline.plan import ShardPlan, plan_shards
+from pipeline.progress import RunProgress
+from pipeline.run import announce
+from pipeline.shards import read_record, read_sample
+from pipeline.storage import Directory
+from pipeline.work import Work
+from stages.members import encode_conditions, read_crop
+from stages.records import AnnotatedSample, EncodedSample, IndexRow, StoredSample
+from stages.sources.index_schema import NO_KEYPOINTS
+from stages.weights import WeightsStore
+from train.fidelity.drawing import Drawing
+from train.fidelity.held_out import HeldOut, HeldOutConfig
 
 PICTURES = "pictures"
-
-
-class Variant(StrEnum):
-    """Where the pictures of a data set come from, and the name of that data set."""
-
-    REAL = "real"
-    """The stored images: the ceiling."""
-    WITH = "with"
-    """The adapter with the sample's own condition."""
-    SHUFFLED = "shuffled"
-    """The adapter with the condition of the sample before it: the floor."""
-    WITHOUT = "without"
-    """The base model alone."""
+PICTURES_PER_SHARD = 8
+"""Of each variant. Small, since an interruption loses the shards in flight and a picture may take a minute; and as many
+as a GPU draws at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """The first samples of a data set, read when they are needed."""
+class FromHeldOut:
+    """The `Origin` of the pictures: held-out samples as they are stored, one for each picture of a variant."""
 
-    data: TrainingSet
-    places: tuple[tuple[str, int], ...]
-    """Shard and position of each."""
+    held_out: HeldOutConfig
 
-    def __len__(self) -> int:
-        return len(self.places)
+    def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
+        """Read the samples of the pictures [start, stop)."""
+        opened = self.held_out.open()
+        return LoadedShard(plan, tuple(_stored(opened, picture) for picture in range(plan.start, plan.stop)))
 
-    def __getitem__(self, number: int) -> tuple[str, dict[str, bytes]]:
-        """Key and members of a sample; ShardCorrupt if it is damaged."""
-        return self.data.read(*self.places[number])
+    def encode(self, sample: AnnotatedSample) -> EncodedSample:
+        drawn = encode_conditions(sample)
+        members = dict(drawn.members) | {"txt": sample.stored.caption.encode()}
+        return EncodedSample(drawn.key, tuple(sorted(members.items())), drawn.width, drawn.height)
 
 
 @dataclass(frozen=True, slots=True)
-class Sampler:
-    """Draws pictures of one adapter on one base."""
+class Pictures:
+    """The pictures of one evaluation, drawn or yet to be drawn."""
 
-    base: FrozenDiffusion
-    adapter: "nn.Module"
-    """On the base model's device."""
-    channels: int
-    """Of the condition, as the adapter takes it."""
-    conditions: ConditionsConfig
-    seed: int
-    steps: int
-    guidance: float
-    active_share: float
+    out: Path
+    drawing: Drawing
+    fingerprint: str
+    """Of all that decides them."""
+
+    @property
+    def shards(self) -> Directory:
+        return Directory(str(self.out.absolute() / PICTURES / "shards"))
+
+    def draw_missing(
+        self,
+        config: PrepareConfig,
+        executor: Callable[[], Executor],
+        weights: WeightsStore,
+        say: Callable[[str], None],
+    ) -> None:
+        """Draw the shards that are not there yet; `config` says how the work is spread, and `executor` makes a new one.
+
+        Raises ConfigError for what machine or cluster do not have, and what a worker met; shards that are there stay.
+        """
+        plans = plan_shards(self.drawing.held_out.open().pictures, PICTURES_PER_SHARD)
+        self.shards.make()
+        self.shards.remove_partials()
+        todo = missing(plans, self.shards)
+        if not todo:
+            return
+        chosen = executor()
+        try:
+            # Not checked: drawing is no annotator that a configuration may name.
+            numerics = chosen.numerics(config.model_copy(update={"annotators": (self.drawing,)}))
+            announce(say, len(plans), len(todo), numerics, self.shards)
+            origin = FromHeldOut(self.drawing.held_out)
+            work = Work(self.shards, origin, (self.drawing,), self.fingerprint, numerics, weights)
+            with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
+                for record in chosen.run(todo, work, progress.annotated):
+                    progress.committed(record)
+        finally:
+            chosen.close()
+            self.shards.remove_partials()
+
+    def numerics(self) -> Numerics:
+        """Those that the first pictures were drawn under."""
+        return read_record(self.shards, _shard_of(0).name).numerics
+
+    def read(self, picture: int) -> dict[str, bytes]:
+        """Read a picture of every variant and the caption, by member; ShardCorrupt if they are damaged."""
+        plan = _shard_of(picture)
+        record = read_record(self.shards, plan.name)
+        return read_sample(self.shards, record, record.samples[picture - plan.start])
 
 
-def first_samples(data: TrainingSet, most: int) -> HeldOut:
-    """Take the first `most` samples of a data set, or all that it has."""
-    places = [(shard.name, position) for shard in data.shards(0) for position in range(shard.samples)]
-    return HeldOut(data, tuple(places[:most]))
+def place_in_tar(held_out: HeldOut, picture: int) -> str:
+    """Name a picture as `pipeline`'s webdataset source does: its tar and its stem there."""
+    return f"{_shard_of(picture).name}.tar/{held_out.picture_key(picture)}"
 
 
-def draw_missing(sampler: Sampler, held_out: HeldOut, out: Path, drawn: Callable[[int, int], object]) -> None:
-    """Write every picture that is not there yet; `drawn` is told how many there are, of how many, after each sample."""
-    for number in range(len(held_out)):
-        key, members = held_out[number]
-        for variant in Variant:
-            file = picture_file(out, variant, key)
-            if not file.is_file():
-                _write(file, _picture(sampler, held_out, number, variant), members["txt"])
-        drawn(number + 1, len(held_out))
+def _shard_of(picture: int) -> ShardPlan:
+    number = picture // PICTURES_PER_SHARD
+    return ShardPlan(number, number * PICTURES_PER_SHARD, (number + 1) * PICTURES_PER_SHARD)
 
 
-def picture_file(out: Path, variant: Variant, key: str) -> Path:
-    """Name a picture."""
-    return out / PICTURES / variant / f"{key}.png"
-
-
-def condition_of(sampler: Sampler, held_out: HeldOut, number: int) -> UInt8Array:
-    """Decode the condition of a sample as the adapter sees it, (channels, height, width)."""
-    key, members = held_out[number]
-    name = f"{held_out.data.condition.name}.png"
-    picture = decode_condition(members[name], f"{held_out.data.directory} sample {key}")
-    return as_seen(picture, Condition(held_out.data.condition.name), sampler.conditions, sampler.channels)
-
-
-def _picture(sampler: Sampler, held_out: HeldOut, number: int, variant: Variant) -> UInt8Array:
-    _, members = held_out[number]
-    if variant is Variant.REAL:
-        return decode_stored(members[held_out.data.image_extension])
-    features: Sequence[Tensor] | None = None
-    if variant is not Variant.WITHOUT:
-        shown = number if variant is Variant.WITH else (number - 1) % len(held_out)
-        condition = torch.from_numpy(condition_of(sampler, held_out, shown)[None])
-        with torch.no_grad():
-            features = adapter_features(sampler.base, sampler.adapter, condition)
-    noise = starting_noise(sampler.base, [sampler.seed + number], *held_out.data.size_pixels)
-    pictures = sample_pictures(
-        sampler.base,
-        [members["txt"].decode()],
-        noise,
-        features,
-        sampler.steps,
-        sampler.guidance,
-        sampler.active_share,
+def _stored(held_out: HeldOut, picture: int) -> StoredSample:
+    members = held_out.members(held_out.sample_of(picture))
+    crop, caption = read_crop(members["json"]), members["txt"].decode()
+    row = IndexRow(
+        key=held_out.picture_key(picture),
+        image_uri="",
+        captions=(caption,),
+        source_url="",
+        license="",
+        width=0,
+        height=0,
+        keypoints=NO_KEYPOINTS,
+        label_uri="",
+        scores={},
+        rejection=None,
     )
-    picture_hwc: UInt8Array = pictures[0]
-    return picture_hwc
-
-
-def _write(file: Path, picture_hwc: UInt8Array, caption: bytes) -> None:
-    """Write the caption, then the picture under its name when it is complete."""
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture_hwc)).save(content, "PNG")
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.with_suffix(".txt").write_bytes(caption)
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_bytes(content.getvalue())
-        partial.replace(file)
+    return StoredSample(row, caption, members[held_out.sets[0].image_extension], b"", crop)

@@ -1,6 +1,6 @@
 """What an evaluation found: eval.json, samples.jsonl and the table on the terminal.
 
-    scores of each sample and variant ──bootstrap──> means, and paired differences with - without, with - shuffled
+    scores of each sample and variant ──bootstrap──> means, and paired differences: with - without, with - shuffled, ...
 
 Invariant: eval.json is written first with `complete` false, to claim the directory, and last with the figures.
 """
@@ -15,27 +15,24 @@ from pipeline.fingerprint import Inputs, differences
 from stages.errors import ConfigError
 from train.fidelity.bootstrap import LEVEL, Estimate, bootstrap
 from train.fidelity.measures import Measure, Scores
-from train.fidelity.pictures import Variant
+from train.fidelity.protocols import Figure as ProtocolFigure
+from train.fidelity.variants import WITH, Variant, controls_of
 from train.writing import writing
 
 EVAL_FILE = "eval.json"
 SAMPLES_FILE = "samples.jsonl"
-CONTROLS = (Variant.WITHOUT, Variant.SHUFFLED)
-COLUMNS = {
-    Variant.REAL: "real",
-    Variant.WITH: "with adapter",
-    Variant.SHUFFLED: "shuffled",
-    Variant.WITHOUT: "without",
-}
+EVAL_FORMAT = 2
+"""Of eval.json, among its inputs: 2 since an evaluation may have several conditions."""
 
-ScoresOfVariants: TypeAlias = Mapping[Variant, Sequence[Scores]]
-"""One entry for each sample, in one order for all variants."""
+ScoresOfVariants: TypeAlias = Mapping[str, Sequence[Scores]]
+"""By the variant's name; one entry for each sample, in one order for all variants."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measure over all samples."""
+    """One measure of one condition over all samples."""
 
+    condition: str
     name: str
     ideal: float
     samples: int
@@ -43,7 +40,7 @@ class Figure:
     means: dict[str, Estimate]
     """By variant."""
     differences: dict[str, Estimate]
-    """With adapter minus each of `CONTROLS`, paired by sample."""
+    """With the adapters minus each of the controls, paired by sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +48,45 @@ class Report:
     """eval.json."""
 
     inputs: Inputs
-    """What decides the figures, with the identities of base and adapter."""
-    run: str
+    """What decides the figures, with the identities of base and adapters."""
+    runs: dict[str, str]
+    """Condition to run."""
     data: str
     base: str
     held_out: bool
-    """Whether the run was trained on other data."""
+    """Whether the runs were trained on other data."""
+    variants: dict[str, str]
+    """Name to title, in the order of the columns."""
+    drawn_on: dict[str, str | int] = field(default_factory=dict)
+    """Device, dtype and batch size of the drawing: what `auto` became."""
     complete: bool = False
     figures: list[Figure] = field(default_factory=list)
+    of_protocol: dict[str, dict[str, ProtocolFigure]] = field(default_factory=dict)
+    """What the named protocol found: by variant, then by the figure's name."""
 
 
-def figures_of(measures: Sequence[Measure], scores: ScoresOfVariants, seed: int) -> list[Figure]:
-    """Average each measure over the samples that have it."""
+def figures_of(
+    condition: str, measures: Sequence[Measure], scores: ScoresOfVariants, variants: Sequence[Variant], seed: int
+) -> list[Figure]:
+    """Average each measure of a condition over the samples that have it."""
     figures = []
     for position, measure in enumerate(measures):
         values = {
-            variant: [each[position] for each in of_samples if each is not None]
-            for variant, of_samples in scores.items()
+            name: [each[position] for each in of_samples if each is not None] for name, of_samples in scores.items()
         }
-        drawn = values[Variant.WITH]
+        drawn = values[WITH]
         minus = {
-            control: [one - other for one, other in zip(drawn, values[control], strict=True)] for control in CONTROLS
+            control.name: [one - other for one, other in zip(drawn, values[control.name], strict=True)]
+            for control in controls_of(variants)
         }
         figures.append(
             Figure(
+                condition=condition,
                 name=measure.name,
                 ideal=measure.ideal,
                 samples=len(drawn),
-                means={str(variant): bootstrap(each, seed, measure.name) for variant, each in values.items()},
-                differences={str(control): bootstrap(each, seed, measure.name) for control, each in minus.items()},
+                means={name: bootstrap(each, seed, measure.name) for name, each in values.items()},
+                differences={name: bootstrap(each, seed, measure.name) for name, each in minus.items()},
             )
         )
     return figures
@@ -111,7 +118,11 @@ def read_report(out: Path) -> Report:
             Figure(**each | {name: _estimates(each[name]) for name in ("means", "differences")})
             for each in fields.pop("figures")
         ]
-        return Report(**fields, figures=figures)
+        of_protocol = {
+            variant: {name: ProtocolFigure(**each) for name, each in found.items()}
+            for variant, found in fields.pop("of_protocol").items()
+        }
+        return Report(**fields, figures=figures, of_protocol=of_protocol)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{out / EVAL_FILE} must be an evaluation's report, got {type(error).__name__}; give another --out"
@@ -127,30 +138,58 @@ def write_report(out: Path, report: Report) -> None:
         partial.replace(out / EVAL_FILE)
 
 
-def write_samples(out: Path, keys: Sequence[str], measures: Sequence[Measure], scores: ScoresOfVariants) -> None:
-    """Write samples.jsonl, one line a sample: what the figures are means of."""
+def write_samples(
+    out: Path,
+    keys: Sequence[str],
+    measures: Mapping[str, Sequence[Measure]],
+    scores: Mapping[str, ScoresOfVariants],
+) -> None:
+    """Write samples.jsonl, one line a sample: what the figures are means of. Both mappings are by condition."""
     lines = []
     for number, key in enumerate(keys):
-        found = {variant: of_samples[number] for variant, of_samples in scores.items()}
-        by_measure = {
-            measure.name: {variant: each[position] for variant, each in found.items() if each is not None}
-            for position, measure in enumerate(measures)
-        }
-        lines.append(json.dumps({"key": key, **by_measure}, ensure_ascii=False) + "\n")
+        line: dict[str, object] = {"key": key}
+        for condition, of_variants in scores.items():
+            found = {name: of_samples[number] for name, of_samples in of_variants.items()}
+            line[condition] = {
+                measure.name: {name: each[position] for name, each in found.items() if each is not None}
+                for position, measure in enumerate(measures[condition])
+            }
+        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
     with writing(out / SAMPLES_FILE):
         (out / SAMPLES_FILE).write_text("".join(lines))
 
 
 def report_table(report: Report) -> str:
-    """Lay the figures out as text: means, then paired differences, each with its interval."""
-    rows = [("measure", *COLUMNS.values(), "samples")]
-    for figure in report.figures:
-        means = (_interval(figure.means[variant]) for variant in COLUMNS)
-        rows.append((f"{figure.name} ({figure.ideal:g} is best)", *means, str(figure.samples)))
-    paired = [("with adapter minus", *(COLUMNS[control] for control in CONTROLS))]
-    for figure in report.figures:
-        paired.append((figure.name, *(_interval(figure.differences[control], "+") for control in CONTROLS)))
-    return f"{_aligned(rows)}\n\n{_aligned(paired)}\n\nmeans over samples [{LEVEL:.0%} interval, bootstrap]"
+    """Lay the figures out as text, a block for each condition: means, then paired differences, with their intervals."""
+    blocks = []
+    for condition in report.runs:
+        figures = [figure for figure in report.figures if figure.condition == condition]
+        rows = [(condition if len(report.runs) > 1 else "measure", *report.variants.values(), "samples")]
+        for figure in figures:
+            means = (_interval(figure.means[name]) for name in report.variants)
+            rows.append((f"{figure.name} ({figure.ideal:g} is best)", *means, str(figure.samples)))
+        controls = list(figures[0].differences) if figures else []
+        paired = [(f"{report.variants[WITH]} minus", *(report.variants[name] for name in controls))]
+        for figure in figures:
+            paired.append((figure.name, *(_interval(figure.differences[name], "+") for name in controls)))
+        blocks += [_aligned(rows), _aligned(paired)]
+    if report.of_protocol:
+        blocks.append(_aligned(_protocol_rows(report)))
+    return "\n\n".join([*blocks, f"means over samples [{LEVEL:.0%} interval, bootstrap]"])
+
+
+def _protocol_rows(report: Report) -> list[tuple[str, ...]]:
+    """One row for each figure of the protocol; FID has no interval."""
+    rows = [(str(report.inputs["protocol"]), *report.variants.values(), "pictures")]
+    for name, first in next(iter(report.of_protocol.values())).items():
+        cells = []
+        for found in (report.of_protocol[variant][name] for variant in report.variants):
+            if found.low is None or found.high is None:
+                cells.append(f"{found.value:.3f}")
+            else:
+                cells.append(_interval(Estimate(found.value, found.low, found.high)))
+        rows.append((name, *cells, str(first.pictures)))
+    return rows
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

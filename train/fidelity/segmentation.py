@@ -4,7 +4,8 @@
     its label map ─────shapes and persons are figures─────────────────────────────────────────────────────┴──> mIoU
 
 A colour of the drawn scenes tells the grounds apart, but not a circle from a square or from a shirt of the same red:
-these are one class. Invariant: only the colours of the pixels decide, so the labeller needs no network.
+these are one class. Invariant: only the colours of the pixels decide, so the labeller needs no network. Photographs
+need one: `train.fidelity.panoptic`.
 """
 
 from functools import cache
@@ -23,7 +24,7 @@ FIGURE = 1
 
 
 def mean_iou(truth_hw: UInt8Array, found_hw: UInt8Array) -> float:
-    """Average the intersection over union of every class that the true label map, (height, width), has.
+    """Average the intersection over union of every class that the true label map, (height, width) or any pixels, has.
 
     A class that is there only by mistake takes from those it covers. It is no term of its own: the blended pixels along
     the edges of a drawn scene have the colour of some class or other.

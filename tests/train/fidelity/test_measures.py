@@ -1,6 +1,7 @@
 """From the members of two samples to their scores."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,11 +12,17 @@ import pytest
 from PIL import Image
 
 from pipeline.storage import Directory
-from stages.errors import ConfigError
+from stages.download import file_sha256
+from stages.errors import ConfigError, WeightsError
+from stages.models import MODELS
 from stages.records import Condition
+from stages.weights import WeightsStore
 from train.conditions import ConditionsConfig
 from train.data import TrainingSet
 from train.fidelity.measures import MEASURES, Members, fidelity_of
+from train.fidelity.panoptic_classes import CLASSES
+
+from .tiny_networks import tiny_maskformer
 
 CONDITIONS = [condition for condition in Condition if condition is not Condition.LATENTS]
 
@@ -86,10 +93,60 @@ def test_a_keypose_from_annotations_is_extracted_by_the_pose_network() -> None:
     assert chosen.score(persons(person[:0]), persons(person)) is None
 
 
-def test_segmentation_of_photographs_is_refused() -> None:
-    with pytest.raises(ConfigError) as refused:
-        fidelity("segmentation", source="coco_stuff")
-    assert str(refused.value) == (
-        "--data data must be of the synthetic source to measure segmentation, got coco_stuff; there is no network yet "
-        "that labels other pictures"
+def segmentation_of_photographs(labels: dict[str, str], weights: WeightsStore) -> Any:
+    data = SimpleNamespace(
+        directory="data",
+        condition=SimpleNamespace(name="segmentation"),
+        settings={"kind": "segmentation"},
+        manifest=SimpleNamespace(config={"source": {"kind": "coco_stuff"}}, labels=labels),
+        image_extension="png",
     )
+    return fidelity_of(cast(TrainingSet, data), ConditionsConfig(), weights, "cpu")
+
+
+def test_segmentation_of_photographs_needs_the_weights_of_its_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONDSET_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(WeightsError) as refused:
+        segmentation_of_photographs({"1": "person"}, WeightsStore(tmp_path, allow_network=False))
+    assert str(refused.value).startswith(
+        f"weights of maskformer_swin_b must be in a file {MODELS['maskformer_swin_b'].file}, got none in {tmp_path}"
+    )
+
+
+@pytest.mark.parametrize(("labels", "got"), [({}, "no names"), ({"1": "sky line", "2": "lawn"}, "sky line, lawn")])
+def test_segmentation_of_photographs_with_other_labels_is_refused(labels: dict[str, str], got: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        segmentation_of_photographs(labels, WeightsStore(allow_network=False))
+    assert str(refused.value) == (
+        f"--data data must name its labels as COCO-Stuff does to measure segmentation, got {got}; take a data set of "
+        "COCO-Stuff or of drawn scenes"
+    )
+
+
+def test_photographs_are_labelled_by_the_network_of_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tiny one with random weights: its own labels are the truth."""
+    import torch
+    from transformers import MaskFormerImageProcessor
+
+    from train.fidelity import panoptic
+    from train.fidelity.panoptic import MODEL, Labeller
+
+    network, file = tiny_maskformer(), tmp_path / MODELS[MODEL].file
+    monkeypatch.setattr(panoptic, "swin_b", lambda: network.config)
+    file.parent.mkdir()
+    torch.save(network.state_dict(), file)
+    monkeypatch.setitem(MODELS, MODEL, replace(MODELS[MODEL], sha256=file_sha256(file)))
+    photograph = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    labels_hw = Labeller(network, MaskFormerImageProcessor()).label(photograph)
+    numbers = [*np.unique(labels_hw)]
+    names = {str(1 + place): CLASSES[number] for place, number in enumerate(numbers)}
+    truth_hw = (1 + np.searchsorted(numbers, labels_hw)).astype(np.uint8)
+    chosen = segmentation_of_photographs(names, WeightsStore(tmp_path, allow_network=False))
+    found = picture("png", photograph)
+    assert chosen.score(picture("segmentation.png", truth_hw), found) == (1.0,)
+    assert chosen.score(picture("segmentation.png", np.zeros_like(truth_hw)), found) is None

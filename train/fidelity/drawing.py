@@ -1,0 +1,138 @@
+"""Drawing as the work of a shard's worker: to the pipeline it is an annotator whose members are the drawn pictures.
+
+    Drawing ──build(device)──> Painter: base and adapters ──(held-out samples)──> real.png, with.png, shuffled.png, ...
+
+Invariant: on a CPU a picture does not depend on what else is drawn; on a GPU it depends on that only by the batch size,
+which is part of the numerics.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from stages.errors import ConfigError
+from stages.precision import Dtype, ResolvedDtype, resolve_dtype
+from stages.records import ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
+from stages.weights import WeightsStore
+from train.adapter import compose
+from train.base_model import load_base
+from train.diffusion import FrozenDiffusion
+from train.diffusion_config import AnyDiffusion
+from train.fidelity.adapters import AdapterFile
+from train.fidelity.held_out import HeldOutConfig
+from train.fidelity.variants import REAL, Variant
+from train.sampling import sample_pictures, starting_noise
+from train.step import adapter_features
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Drawn(StrEnum):
+    """What a painter makes; no condition of a data set, so no configuration can ask for it."""
+
+    PICTURES = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is drawn of each sample, and how: the `AnnotatorConfig` of a painter."""
+
+    condition: ClassVar[Any] = Drawn.PICTURES
+    algorithm_version: ClassVar[int] = 1
+
+    held_out: HeldOutConfig
+    adapters: tuple[AdapterFile, ...]
+    diffusion: AnyDiffusion
+    base: str
+    """Its identity: the sha256 of its UNet."""
+    variants: tuple[Variant, ...]
+    seed: int
+    steps: int
+    guidance: float
+    active_share: float
+    dtype: Dtype
+
+    @property
+    def kind(self) -> str:
+        return Drawn.PICTURES
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        return tuple(member_of(variant) for variant in self.variants)
+
+    @property
+    def models(self) -> tuple[tuple[str, str | None], ...]:
+        """None of the registry's: base and adapters are bound by their hashes."""
+        return ()
+
+    def resolved_dtype(self, device: str) -> ResolvedDtype:
+        return resolve_dtype(self.dtype, device)
+
+    def build(self, device: str, weights: WeightsStore) -> "Painter":
+        """Load base and adapters; ConfigError or CheckpointError if one is not what it was on the driver."""
+        base = load_base(self.diffusion, device, self.resolved_dtype(device))
+        if base.identity != self.base:
+            raise ConfigError(
+                f"base of a worker must be that of the driver, {self.base[:12]}, got {base.identity[:12]}; "
+                "give --base a directory that is the same on every node"
+            )
+        modules = [adapter.open().to(base.device).to(memory_format=torch.channels_last) for adapter in self.adapters]
+        return Painter(self, base, modules)
+
+
+class Painter:
+    """Draws every variant of held-out samples; used from one thread."""
+
+    def __init__(self, drawing: Drawing, base: FrozenDiffusion, modules: "Sequence[nn.Module]") -> None:
+        """Take the networks, which are on the base model's device, in the order of the drawing's adapters."""
+        self._drawing = drawing
+        self._base = base
+        self._modules = modules
+        self._held_out = drawing.held_out.open()
+        self._numbers = {self._held_out.picture_key(number): number for number in range(self._held_out.pictures)}
+
+    def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
+        """Draw a batch; the pictures of a sample are members named for the variants."""
+        drawn = {variant.name: self._draw(variant, samples) for variant in self._drawing.variants}
+        return [
+            tuple(ImageMember(member_of(variant), drawn[variant.name][position]) for variant in self._drawing.variants)
+            for position in range(len(samples))
+        ]
+
+    def _draw(self, variant: Variant, samples: Sequence[LoadedSample]) -> Sequence[UInt8Array]:
+        if variant.name == REAL:
+            return [sample.image_hwc for sample in samples]
+        drawing, pictures = self._drawing, [self._numbers[sample.key] for sample in samples]
+        noise = starting_noise(self._base, [drawing.seed + each for each in pictures], *self._held_out.size_pixels)
+        drawn_bhwc = sample_pictures(
+            self._base,
+            [sample.stored.caption for sample in samples],
+            noise,
+            self._features(variant, pictures),
+            drawing.steps,
+            drawing.guidance,
+            drawing.active_share,
+        )
+        return list(drawn_bhwc)
+
+    def _features(self, variant: Variant, pictures: Sequence[int]) -> "Sequence[Tensor] | None":
+        """Run the adapters on what each picture's sample, or another, shows them, and add what they give by weight."""
+        shown = [(self._held_out.sample_of(each) - variant.samples_back) % self._held_out.samples for each in pictures]
+        features, weights = [], []
+        for adapter, module, weight in zip(self._drawing.adapters, self._modules, variant.weights, strict=False):
+            if weight:
+                conditions_bchw = torch.from_numpy(np.stack([adapter.sees(self._held_out, each) for each in shown]))
+                with torch.no_grad():
+                    features.append(adapter_features(self._base, module, conditions_bchw))
+                weights.append(weight)
+        return compose(features, weights) if features else None
+
+
+def member_of(variant: Variant) -> str:
+    """Name the member that holds a variant's picture."""
+    return f"{variant.name}.png"
