@@ -13,6 +13,7 @@ from stages.annotators.protocol import AnnotatorConfig
 LIBRARIES = (
     "condset",
     "controlnet-aux",
+    "diffusers",
     "mmpose",
     "numpy",
     "opencv-python-headless",
@@ -20,6 +21,7 @@ LIBRARIES = (
     "timm",
     "torch",
     "torchvision",
+    "transformers",
 )
 """In the order of a record, which is sorted, so that numerics are written alike whether they come from one or not."""
 

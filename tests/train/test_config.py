@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import load_config
+from pipeline.config import PrepareConfig, load_config
 from stages.errors import ConfigError
+from stages.sources.synthetic import SyntheticSource
 from train.config import TrainConfig
+from train.scene_base.recipe import BaseRecipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted((CONFIGS / "train").glob("*.toml"))
@@ -57,10 +59,18 @@ def test_the_data_and_the_model_that_a_recipe_names_are_there(path: Path) -> Non
     assert "condset encode DATASET --model stable-diffusion-v1-5/stable-diffusion-v1-5" in text
 
 
-def test_the_quickstart_trains_a_small_model() -> None:
+def test_the_recipe_of_the_small_base_model_trains_on_other_scenes_than_the_quickstart() -> None:
+    recipe = load_config(CONFIGS / "base/scenes.toml", [], BaseRecipe)
+    data = load_config(CONFIGS / "quickstart/data.toml", [], PrepareConfig).source
+    assert isinstance(data, SyntheticSource)
+    assert data.seed == recipe.seed
+    assert data.first + 10 * data.count < recipe.first_scene
+
+
+def test_the_quickstart_trains_on_the_small_base_model() -> None:
     config = load(CONFIGS / "quickstart/train.toml")
-    assert (config.diffusion.kind, config.condition, config.adapter.kind) == ("tiny", "color", "light")
-    assert config.loop.max_steps <= 100
+    assert (config.diffusion.kind, config.condition) == ("scenes", "canny")
+    assert config.loop.max_steps * config.loop.batch_size <= 10_000
 
 
 def test_a_recipe_can_be_split_over_four_gpus() -> None:
@@ -79,7 +89,7 @@ def test_a_recipe_can_be_split_over_four_gpus() -> None:
         ("objective.caption_drop=1.5", r"objective\.caption_drop: Input should be less than or equal to 1, got '1\.5'"),
         ("conditions.sketch_threshold=0", r"conditions\.sketch_threshold: Input should be greater than 0, got '0'"),
         ("optimizer.lr=0", r"optimizer\.lr: Input should be greater than 0, got '0'"),
-        ("diffusion.kind=sdxl", r"diffusion: .*'stable_diffusion', 'tiny'"),
+        ("diffusion.kind=sdxl", r"diffusion: .*'stable_diffusion', 'tiny', 'scenes'"),
         ("name='a b'", r"name: String should match pattern"),
     ],
 )

@@ -14,20 +14,23 @@ from train.metrics import read_metrics
 def test_quickstart_runs_on_ray_in_any_directory_with_relative_paths(tmp_path: Path) -> None:
     result = condset("quickstart", "--out", "here", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    data, run, picture = result.stdout.splitlines()
-    assert data.startswith("here/data is complete: 64 samples in 4 shards, none rejected; ")
-    assert run.startswith("here/run is complete: 40 steps, ")
-    assert picture.startswith("here/run/previews/step-0000040.png shows ")
+    data, held_out, run, *table, picture = result.stdout.splitlines()
+    assert data.startswith("here/data is complete: 512 samples in 8 shards, none rejected; ")
+    assert held_out.startswith("here/held_out is complete: 24 samples in 1 shard, none rejected; ")
+    assert run.startswith("here/run is complete: 300 steps, ")
+    assert any("edge F1 within 2 px" in line for line in table)
+    assert picture.startswith("here/run/previews/step-0000300.png shows ")
     assert condset("verify", "here/data", "--deep", cwd=tmp_path).returncode == 0
     losses = [line["loss"] for line in read_metrics(tmp_path / "here/run")]
     assert losses[-1] < losses[0]
-    with Image.open(tmp_path / "here/run/previews/step-0000040.png") as image:
+    with Image.open(tmp_path / "here/run/previews/step-0000300.png") as image:
         assert min(image.size) > 600
         assert len(set(image.convert("L").get_flattened_data())) > 100
 
     again = condset("quickstart", "--out", "here", "--executor", "inline", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert [line.split(":")[0] for line in again.stdout.splitlines()[:2]] == [
+    assert [line.split(":")[0] for line in again.stdout.splitlines()[:3]] == [
         "here/data is complete already",
+        "here/held_out is complete already",
         "here/run is complete already",
     ]
