@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from stages.errors import CheckpointError
+from train.adapter import AdapterConfig, build_adapter
 from train.architecture import Architecture, architecture_of_config, architecture_of_tensors
+from train.diffusion import FeatureShape
 
 from .small_runs import shapes_of, small_adapter
 
@@ -16,6 +18,14 @@ from .small_runs import shapes_of, small_adapter
 def test_shapes_tell_kind_channels_and_strides(kind: Any, in_channels: int) -> None:
     tensors = small_adapter(kind, in_channels).state_dict()
     assert architecture_of_tensors(tensors, "file") == Architecture(kind, in_channels, shapes_of(kind))
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("kind", ["full", "light", "tiny"])
+def test_shapes_tell_adapters_of_the_small_base_model_of_scenes(kind: Any, in_channels: int) -> None:
+    shapes = tuple(FeatureShape(channels, stride) for channels, stride in ((64, 4), (96, 8), (128, 16), (128, 32)))
+    tensors = build_adapter(AdapterConfig(kind=kind), in_channels, shapes).state_dict()
+    assert architecture_of_tensors(tensors, "file") == Architecture(kind, in_channels, shapes)
 
 
 @pytest.mark.parametrize("kind", ["full", "light", "full_xl"])
@@ -28,7 +38,7 @@ def test_a_condition_of_two_channels_is_refused() -> None:
     tensors = {"adapter.conv_in.weight": torch.zeros(8, 128, 3, 3)}
     with pytest.raises(
         CheckpointError,
-        match=r"^file adapter\.conv_in\.weight must have 64, 192, 256, 768 input channels, got 128; "
+        match=r"^file adapter\.conv_in\.weight must have 16, 48, 64, 192, 256, 768 input channels, got 128; "
         "give an adapter of a condition with 1 or 3 channels$",
     ):
         architecture_of_tensors(tensors, "file")

@@ -24,3 +24,9 @@ def test_each_square_has_one_colour() -> None:
     image_hwc = np.random.default_rng(0).integers(0, 256, (128, 192, 3), np.uint8)
     squares = color_map(image_hwc).reshape(2, 64, 3, 64, 3)
     assert (squares == squares[:, :1, :, :1]).all()
+
+
+def test_smaller_squares_are_the_same_two_resizes() -> None:
+    image_hwc = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    small = cv2.resize(image_hwc, (128 // 8, 64 // 8), interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(color_map(image_hwc, 8), cv2.resize(small, (128, 64), interpolation=cv2.INTER_NEAREST))
