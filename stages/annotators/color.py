@@ -6,13 +6,13 @@ The two resizes are OpenCV's, as in the released code: its cubic is not antialia
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
 from stages.weights import WeightsStore
 
-SQUARE_PIXELS = 64
+SQUARE_PIXELS: Final = 64
 """The side of one palette square (T2I-Adapter SD:ldm/modules/extra_condition/api.py:218-222)."""
 
 

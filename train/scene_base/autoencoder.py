@@ -38,7 +38,8 @@ def fit_autoencoder(
         noise = torch.from_numpy(generator.standard_normal(posterior.mean.shape, "float32")).to(images.device)
         decoded = vae.decode(posterior.mean + posterior.std * noise).sample
         error = functional.mse_loss(decoded, images) + 0.5 * functional.l1_loss(decoded, images)
-        return error + recipe.kl_weight * posterior.kl().mean()
+        divergence: Tensor = posterior.kl().mean()
+        return error + recipe.kl_weight * divergence
 
     history = fit("autoencoder", vae, loss_of, config, out, stepped)
     return history, standardise(vae, encode(vae, scenes))

@@ -62,7 +62,8 @@ def test_it_denoises_better_with_a_scenes_own_caption_than_with_anothers(base: S
     @torch.no_grad()
     def losses(texts: list[str]) -> torch.Tensor:
         predicted = base.predict_noise(noisy, timesteps, base.encode_captions(texts), None)
-        return (predicted - velocity).square().mean((1, 2, 3))
+        found: torch.Tensor = (predicted - velocity).square().mean((1, 2, 3))
+        return found
 
     more = losses([*captions[1:], captions[0]]) - losses(captions)
     assert float(more.mean()) > 3 * float(more.std()) / 8
