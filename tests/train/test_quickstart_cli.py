@@ -16,7 +16,7 @@ def test_quickstart_runs_on_ray_in_any_directory_with_relative_paths(tmp_path: P
     assert result.returncode == 0, result.stderr
     data, held_out, run, *table, picture = result.stdout.splitlines()
     assert data.startswith("here/data is complete: 512 samples in 8 shards, none rejected; ")
-    assert held_out.startswith("here/held_out is complete: 24 samples in 1 shard, none rejected; ")
+    assert held_out.startswith("here/held_out is complete: 24 samples in 1 shards, none rejected; ")
     assert run.startswith("here/run is complete: 300 steps, ")
     assert any("edge F1 within 2 px" in line for line in table)
     assert picture.startswith("here/run/previews/step-0000300.png shows ")
