@@ -32,6 +32,11 @@ SDXL_SHAPES = (FeatureShape(320, 16), FeatureShape(640, 16), FeatureShape(1280, 
 """What T2I-Adapter feeds to Stable Diffusion XL (diffusers, FullAdapterXL)."""
 
 
+def shapes_text(shapes: Sequence[FeatureShape]) -> str:
+    """Write feature maps as an error names them: "320/8 640/16 1280/32 1280/64"."""
+    return " ".join(f"{shape.channels}/{shape.stride}" for shape in shapes)
+
+
 @dataclass(frozen=True, slots=True)
 class Posterior:
     """The VAE's Gaussian over latents, before scaling."""

@@ -51,3 +51,8 @@ if TYPE_CHECKING:
     AnyDiffusion: TypeAlias = StableDiffusionConfig | TinyDiffusionConfig | ScenesDiffusionConfig
 else:
     AnyDiffusion = Annotated[Union[tuple(DIFFUSIONS.values())], Field(discriminator="kind")]
+
+
+def model_name(diffusion: AnyDiffusion) -> str:
+    """Name a base model for people: the directory or hub id, or the kind of one that condset brings along."""
+    return diffusion.model if isinstance(diffusion, StableDiffusionConfig) else diffusion.kind

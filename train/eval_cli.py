@@ -13,6 +13,7 @@ import typer
 
 from pipeline.cli import DeviceName, ExecutorName, WeightsDir, choose_executor
 from stages.precision import Dtype
+from train.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
 
 
 def evaluate(
@@ -37,18 +38,11 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Drawn of each sample; its scores are averaged.", show_default="1, or the protocol's"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first picture; each further one has the next.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, max=999, help="Of the sampler, DDIM.")] = 50,
-    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 is none.")] = 7.5,
-    active_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapters are active.")
-    ] = 1.0,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default="the run's"
-        ),
-    ] = None,
+    seed: Seed = 0,
+    steps: Steps = 50,
+    guidance: Guidance = 7.5,
+    active_share: ActiveShare = 1.0,
+    base: Base = None,
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="That the base runs in.")] = "auto",
     weights_dir: WeightsDir = None,

@@ -19,7 +19,7 @@ from stages.errors import ConfigError
 from stages.precision import Dtype
 from stages.weights import WeightsStore
 from train.base_model import load_base
-from train.diffusion_config import AnyDiffusion, StableDiffusionConfig
+from train.diffusion_config import StableDiffusionConfig, model_name
 from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
 from train.fidelity.drawing import Drawing, Drawn
 from train.fidelity.extraction import Extraction
@@ -232,14 +232,10 @@ def _report(
         inputs=inputs,
         runs={str(run.config.condition): str(run.path) for run in runs},
         data=job.data,
-        base=_name(drawing.diffusion),
+        base=model_name(drawing.diffusion),
         held_out=not _trained_on_it(runs, held_out),
         variants={variant.name: variant.title for variant in drawing.variants},
     )
-
-
-def _name(diffusion: AnyDiffusion) -> str:
-    return diffusion.model if isinstance(diffusion, StableDiffusionConfig) else diffusion.kind
 
 
 def _trained_on_it(runs: Sequence[EvaluatedRun], held_out: HeldOut) -> list[Path]:

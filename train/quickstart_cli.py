@@ -5,11 +5,14 @@ OUT/data ──train──> OUT/run ──evaluate on OUT/held_out──> OUT/ev
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import ExecutorName, choose_executor, run_prepare
+
+if TYPE_CHECKING:
+    from train.evaluation import EvaluationJob
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "quickstart"
 SAMPLES = 24
@@ -26,11 +29,11 @@ def quickstart(
     executor: Annotated[ExecutorName, typer.Option(help="What makes OUT/data: ray or inline.")] = ExecutorName.RAY,
 ) -> None:
     """Make a data set of drawn scenes, train an adapter on it and measure it: no GPU, no network, no weights to get."""
-    from pipeline.config import ExecutionConfig, PrepareConfig, load_config
+    from pipeline.config import PrepareConfig, load_config
     from pipeline.executor import InlineExecutor
     from stages.weights import WeightsStore
     from train.config import TrainConfig
-    from train.evaluation import EvaluationJob, Surroundings, evaluate
+    from train.evaluation import Surroundings, evaluate
     from train.fidelity.report import report_table
     from train.run import TrainJob
     from train.train_cli import run_train
@@ -39,16 +42,17 @@ def quickstart(
     run_prepare(load_config(CONFIGS / "data.toml", [], PrepareConfig), data, choose_executor(executor, None), None)
     run_prepare(load_config(CONFIGS / "data.toml", HELD_OUT, PrepareConfig), held_out, InlineExecutor(), None)
     run_train(TrainJob(load_config(CONFIGS / "train.toml", [], TrainConfig), (data,), held_out, run))
-    job = EvaluationJob(
-        runs=(run,),
-        data=held_out,
-        out=out / "eval",
-        samples=SAMPLES,
-        steps=STEPS,
-        guidance=GUIDANCE,
-        execution=ExecutionConfig(batch_size=8),  # a small network at small pictures draws eight in the time of three
-    )
+    job = quickstart_evaluation((run,), held_out, out / "eval", SAMPLES)
     quiet = Surroundings(InlineExecutor, WeightsStore(None), lambda sentence: print(sentence, file=sys.stderr))
     print(report_table(evaluate(job, quiet).report))
     picture = sorted((run / "previews").glob("*.png"))[-1]
     print(f"{picture} shows held-out conditions, the base model alone and with the adapter")
+
+
+def quickstart_evaluation(runs: tuple[Path, ...], held_out: str, out: Path, samples: int) -> "EvaluationJob":
+    """Measure runs as the quickstart does."""
+    from pipeline.config import ExecutionConfig
+    from train.evaluation import EvaluationJob
+
+    execution = ExecutionConfig(batch_size=8)  # a small network at small pictures draws eight in the time of three
+    return EvaluationJob(runs, held_out, out, samples=samples, steps=STEPS, guidance=GUIDANCE, execution=execution)

@@ -23,8 +23,8 @@ from stages.precision import Dtype
 from stages.records import UInt8Array
 from train.adapter import compose
 from train.base_model import load_base
-from train.diffusion import FeatureShape, FrozenDiffusion
-from train.diffusion_config import AnyDiffusion, StableDiffusionConfig
+from train.diffusion import FeatureShape, FrozenDiffusion, shapes_text
+from train.diffusion_config import AnyDiffusion, StableDiffusionConfig, model_name
 from train.guide import Guide, OpenedGuide, open_guide
 from train.picture_grid import GridRow, draw_grid
 from train.sampling import sample_pictures, starting_noise
@@ -84,7 +84,7 @@ def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn
     guides = [open_guide(guide) for guide in job.guides]
     width, height = _size(job, guides)
     diffusion = _choose_base(job, guides)
-    base, name = load_base(diffusion, job.device, job.dtype), _name(diffusion)
+    base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
     _check_base(job, guides, base, name)
     _check_multiples("--size", (width, height), base.feature_shapes)
     features = _features(base, guides)
@@ -172,7 +172,8 @@ def _check_base(job: SampleJob, guides: Sequence[OpenedGuide], base: FrozenDiffu
         if guide.adapter.shapes != base.feature_shapes:
             raise ConfigError(
                 f"--adapter {guide.guide.adapter} must give the features that base {name} takes, "
-                f"{_maps(base.feature_shapes)}, got {_maps(guide.adapter.shapes)}; give the --base that it is for"
+                f"{shapes_text(base.feature_shapes)}, got {shapes_text(guide.adapter.shapes)}; "
+                "give the --base that it is for"
             )
         if job.base is None and guide.run is not None and guide.run.file.base != base.identity:
             raise ConfigError(
@@ -229,13 +230,5 @@ def _save(picture: Image.Image, file: Path, recipe: dict[str, Any]) -> None:
         raise ConfigError(f"{file} must be written, got {error.strerror or error}; give another --out") from None
 
 
-def _name(diffusion: AnyDiffusion) -> str:
-    return diffusion.model if isinstance(diffusion, StableDiffusionConfig) else diffusion.kind
-
-
 def _times(size_pixels: tuple[int, int]) -> str:
     return "x".join(map(str, size_pixels))
-
-
-def _maps(shapes: Sequence[FeatureShape]) -> str:
-    return " ".join(f"{shape.channels}/{shape.stride}" for shape in shapes)

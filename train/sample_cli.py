@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli import DeviceName
 from stages.precision import Dtype
+from train.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
 
 
 def sample(
@@ -27,23 +28,16 @@ def sample(
         list[str] | None,
         typer.Option(metavar="sketch|depth|...", help="Of each condition, if an adapter does not say."),
     ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default="the run's"
-        ),
-    ] = None,
+    base: Base = None,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Without an adapter, the size of the pictures.")
     ] = None,
     negative: Annotated[str, typer.Option(help="What the pictures shall not show.")] = "",
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first picture; each further one has the next.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, max=999, help="Of the sampler, DDIM.")] = 50,
-    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 is none.")] = 7.5,
-    active_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapters are active.")
-    ] = 1.0,
+    seed: Seed = 0,
+    steps: Steps = 50,
+    guidance: Guidance = 7.5,
+    active_share: ActiveShare = 1.0,
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="That the networks run in.")] = "auto",
 ) -> None:

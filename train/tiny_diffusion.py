@@ -17,7 +17,7 @@ from train.stable_diffusion import Parts
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DDPMScheduler
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 VOCABULARY_SCENES = 300
 """Scenes whose captions give the tokenizer its words: nearly all that any scene has."""
@@ -34,7 +34,6 @@ LOG_VARIANCE = -12.0
 def tiny_parts(config: TinyDiffusionConfig) -> Parts:
     """Build the networks; equal settings give equal weights."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = word_tokenizer(scene_words())
     with torch.random.fork_rng(devices=[]):
@@ -59,20 +58,27 @@ def tiny_parts(config: TinyDiffusionConfig) -> Parts:
             scaling_factor=1.0,
         )
         _standardise(vae)
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=CONTEXT_CHANNELS,
-                intermediate_size=2 * CONTEXT_CHANNELS,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                max_position_embeddings=TOKENS,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        text_encoder = small_text_encoder(tokenizer, CONTEXT_CHANNELS, heads=4)
     return Parts(unet, vae, text_encoder, tokenizer, noise_schedule(config.prediction))
+
+
+def small_text_encoder(tokenizer: "CLIPTokenizer", channels: int, heads: int) -> "CLIPTextModel":
+    """Build two layers of a CLIP text encoder with random weights, for the words and the length of a tokenizer."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=channels,
+            intermediate_size=2 * channels,
+            num_hidden_layers=2,
+            num_attention_heads=heads,
+            max_position_embeddings=tokenizer.model_max_length,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
 
 
 @torch.no_grad()

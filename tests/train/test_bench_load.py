@@ -1,7 +1,6 @@
 """The bench of loading in small: its contenders give the same kind of batches, and its figures belong together."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from train.bench_load import (
     stored_bytes,
     webdataset_batches,
 )
+
+from .conftest import Console
 
 SETTING = Setting(size_pixels=64, batch_size=2, batches=3, samples=8, workers=2)
 
@@ -67,17 +68,11 @@ def test_figures_are_medians_beside_webdataset() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_figures_for_machines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from train.cli import main
-
+def test_the_command_prints_figures_for_machines(condset: Console) -> None:
     arguments = ["--size", "64", "--batch", "2", "--batches", "3", "--samples", "8", "--workers", "2", "--rounds", "1"]
-    monkeypatch.setattr(sys, "argv", ["condset", "bench", "load", *arguments, "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
-    result = json.loads(capsys.readouterr().out)
+    status, printed, _ = condset("bench", "load", *arguments, "--json")
+    assert status == 0
+    result = json.loads(printed)
     assert [figure["name"] for figure in result["figures"]] == list(Contender)
     reference = result["figures"][0]["images_per_second"]
     for figure in result["figures"]:

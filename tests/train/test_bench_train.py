@@ -1,7 +1,6 @@
 """The bench of training in small: what it measures, and that its contenders compute the same thing."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -10,6 +9,8 @@ from train.bench_models import ModelName, bench_parts, build_text_encoder, build
 from train.bench_train import WARM_UP_STEPS, Contender, Measured, Setting, figures_of, make_inputs, measure
 from train.stable_diffusion import Parts
 from train.tiny_diffusion import scene_words, word_tokenizer
+
+from .conftest import Console
 
 SETTING = Setting(ModelName.TINY, size_pixels=64, batch_size=2, steps=2, device="cpu", dtype="float32")
 
@@ -82,17 +83,11 @@ def test_equal_names_give_equal_weights() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_figures_for_machines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from train.cli import main
-
+def test_the_command_prints_figures_for_machines(condset: Console) -> None:
     arguments = ["--model", "tiny", "--size", "64", "--batch", "2", "--steps", "2", "--rounds", "1", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["condset", "bench", "train", *arguments, "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
-    (result,) = json.loads(capsys.readouterr().out)
+    status, printed, _ = condset("bench", "train", *arguments, "--json")
+    assert status == 0
+    (result,) = json.loads(printed)
     assert result["setting"]["model"] == "tiny"
     assert [figure["name"] for figure in result["figures"]] == list(Contender)
     plain = result["figures"][0]["images_per_second"]

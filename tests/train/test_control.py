@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ExecutionConfig, PrepareConfig, load_config
+from pipeline.config import PrepareConfig, load_config
 from pipeline.executor import InlineExecutor
 from pipeline.run import prepare
 from pipeline.storage import Directory
 from stages.weights import WeightsStore
 from train.config import TrainConfig
-from train.evaluation import EvaluationJob, Surroundings, evaluate
+from train.evaluation import Surroundings, evaluate
 from train.fidelity.report import Figure
 from train.fidelity.variants import REAL, SHUFFLED, WITH, WITHOUT
-from train.quickstart_cli import CONFIGS, GUIDANCE, HELD_OUT, STEPS
+from train.quickstart_cli import CONFIGS, HELD_OUT, quickstart_evaluation
 from train.run import TrainJob, train
 from train.watch import Nobody
 from train.worker import Worker
@@ -48,8 +48,7 @@ def trained(condition: str, data: Path, out: Path) -> Path:
 
 
 def measured(runs: tuple[Path, ...], held_out: Path, out: Path) -> list[Figure]:
-    eight = ExecutionConfig(batch_size=8)
-    job = EvaluationJob(runs, str(held_out), out, samples=SAMPLES, steps=STEPS, guidance=GUIDANCE, execution=eight)
+    job = quickstart_evaluation(runs, str(held_out), out, SAMPLES)
     return evaluate(job, Surroundings(InlineExecutor, WeightsStore(None), lambda _: None)).report.figures
 
 

@@ -3,21 +3,17 @@
 import json
 import shlex
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import prepare_scenes
+from .conftest import Console, prepare_scenes
 from .tiny_runs import write_tiny_run
 
 if TYPE_CHECKING:
     from train.stable_diffusion import StableDiffusion
 
-Console: TypeAlias = Callable[..., tuple[int, str, str]]
-"""Arguments to exit status, stdout, stderr."""
 OPTIONS = (
     "--samples",
     2,
@@ -32,21 +28,6 @@ OPTIONS = (
     "--executor",
     "inline",
 )
-
-
-@pytest.fixture
-def condset(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
-    """The console script, within this process: importing torch and diffusers takes seconds."""
-    from train.cli import main
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["condset", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from .conftest import Console
 from .tiny_runs import random_picture, save_picture
 
 CONFIG = """
@@ -22,24 +21,6 @@ loop = {max_steps = 1, batch_size = 1, device = "cpu", dtype = "float32"}
 validation.preview_every = 0
 """
 PROGRAM = [sys.executable, "-c", "from train.cli import main; main()"]
-
-Console: TypeAlias = Callable[..., tuple[int, str, str]]
-"""Arguments to exit status, stdout, stderr."""
-
-
-@pytest.fixture
-def condset(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
-    """The console script, within this process: importing torch and diffusers takes seconds."""
-    from train.cli import main
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["condset", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,18 @@
 Invariant: what travels to the workers is a reference, and the file that they open is the one that was hashed.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.download import file_sha256
 from stages.errors import CheckpointError, ConfigError
 from stages.records import Condition, UInt8Array
 from train.architecture import Architecture
 from train.conditions import ConditionsConfig, decode_condition
 from train.config import TrainConfig
-from train.diffusion import FeatureShape, FrozenDiffusion
+from train.diffusion import FrozenDiffusion, shapes_text
 from train.exchange import StoredAdapter, open_adapter, run_config, stored_in_run
 from train.fidelity.held_out import HeldOut
 from train.guide import as_seen
@@ -42,7 +42,7 @@ class AdapterFile:
 
     def open(self) -> "nn.Module":
         """Load the network, on the CPU; CheckpointError if it cannot be read, or is another one by now."""
-        found = _sha256(self.stored.file)
+        found = file_sha256(self.stored.file, fresh=True)
         if found != self.sha256:
             raise CheckpointError(
                 f"{self.stored.file} must stay what it was when the evaluation began, {self.sha256[:12]}, got "
@@ -83,7 +83,7 @@ def open_runs(paths: Sequence[Path]) -> tuple[EvaluatedRun, ...]:
                     f"each RUN must be of a condition of its own, got {config.condition} in {other.path} and in {path};"
                     " evaluate one of them"
                 )
-        adapter = AdapterFile(stored, _sha256(stored.file), config.condition, config.conditions)
+        adapter = AdapterFile(stored, file_sha256(stored.file, fresh=True), config.condition, config.conditions)
         runs.append(EvaluatedRun(path, file, config, adapter))
     return tuple(runs)
 
@@ -94,20 +94,11 @@ def check_base(runs: Sequence[EvaluatedRun], base: FrozenDiffusion, is_named: bo
         shapes = run.adapter.architecture.shapes
         if shapes != base.feature_shapes:
             raise ConfigError(
-                f"--base must take the features of {run.path}, {_maps(shapes)}, got {_maps(base.feature_shapes)}; "
-                "give one that does"
+                f"--base must take the features of {run.path}, {shapes_text(shapes)}, got "
+                f"{shapes_text(base.feature_shapes)}; give one that does"
             )
         if not is_named and base.identity != run.file.base:
             raise ConfigError(
                 f"{run.path} must be evaluated with the base that it was trained on, {run.file.base[:12]}, got "
                 f"{base.identity[:12]}; give --base to choose it or another"
             )
-
-
-def _maps(shapes: Sequence[FeatureShape]) -> str:
-    return " ".join(f"{shape.channels}/{shape.stride}" for shape in shapes)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

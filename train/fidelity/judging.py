@@ -30,6 +30,5 @@ def judge(
 def _judged(pictures: Pictures, held_out: HeldOut, variant: Variant) -> Iterator[Judged]:
     for picture in range(held_out.pictures):
         members = pictures.read(picture)
-        # Copied: transformers hands the pixels to torch as they are, and torch warns of read-only ones.
-        drawn_hwc, real_hwc = (decode_stored(members[each]).copy() for each in (member_of(variant), f"{REAL}.png"))
+        drawn_hwc, real_hwc = (decode_stored(members[each]) for each in (member_of(variant), f"{REAL}.png"))
         yield Judged(drawn_hwc, real_hwc, members["txt"].decode())

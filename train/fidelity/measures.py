@@ -67,12 +67,7 @@ class Fidelity:
     """Takes the members of the true sample and of the one that was extracted."""
 
 
-def fidelity_of(
-    data: TrainingSet,
-    conditions: ConditionsConfig,
-    weights: WeightsStore = WeightsStore(),  # noqa: B008  # frozen
-    device: str = "auto",
-) -> Fidelity:
+def fidelity_of(data: TrainingSet, conditions: ConditionsConfig, weights: WeightsStore, device: str) -> Fidelity:
     """Choose extraction and measures; `weights` and `device` are those of a network that scores in this process.
 
     Raises ConfigError if nothing can extract this condition of this data set, WeightsError without that network's.

@@ -10,11 +10,10 @@ import torch
 
 from train.scene_base.recipe import SIDE_PIXELS
 from train.stable_diffusion import Parts
-from train.tiny_diffusion import noise_schedule, scene_words, word_tokenizer
+from train.tiny_diffusion import noise_schedule, scene_words, small_text_encoder, word_tokenizer
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
 
 VAE_CHANNELS = (16, 32, 64)
 UNET_CHANNELS = (64, 96, 128, 128)
@@ -29,7 +28,13 @@ def build_parts(seed: int) -> Parts:
     tokenizer = word_tokenizer(scene_words(), TOKENS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Parts(_unet(), _autoencoder(), _text_encoder(tokenizer), tokenizer, noise_schedule("v_prediction"))
+        return Parts(
+            _unet(),
+            _autoencoder(),
+            small_text_encoder(tokenizer, CONTEXT_CHANNELS, heads=2),
+            tokenizer,
+            noise_schedule("v_prediction"),
+        )
 
 
 def _autoencoder() -> "AutoencoderKL":
@@ -80,21 +85,3 @@ def steerable(unet: "UNet2DConditionModel") -> "UNet2DConditionModel":
     for name in added.missing_keys:
         found.get_parameter(name).zero_()
     return found.eval()
-
-
-def _text_encoder(tokenizer: "CLIPTokenizer") -> "CLIPTextModel":
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=CONTEXT_CHANNELS,
-            intermediate_size=2 * CONTEXT_CHANNELS,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=TOKENS,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )

@@ -45,7 +45,7 @@ def extraction(data: Path, conditions: tuple[Condition, ...], out: Path) -> Extr
         dtype="float32",
     )
     held_out, store = config.open(), WeightsStore(allow_network=False)
-    fidelities = [fidelity_of(each, ConditionsConfig()) for each in held_out.sets]
+    fidelities = [fidelity_of(each, ConditionsConfig(), WeightsStore(), "cpu") for each in held_out.sets]
     pictures, execution = Pictures(out, drawing, "planted"), ExecutionConfig(device="cpu", threads_per_worker=1)
     return Extraction(held_out, fidelities, pictures, execution, InlineExecutor, store, lambda sentence: None)
 

@@ -36,7 +36,7 @@ def fidelity(condition: str, source: str = "synthetic", **conditions: object) ->
         manifest=SimpleNamespace(config={"source": {"kind": source}}),
         image_extension="png",
     )
-    return fidelity_of(cast(TrainingSet, data), ConditionsConfig.model_validate(conditions))
+    return fidelity_of(cast(TrainingSet, data), ConditionsConfig.model_validate(conditions), WeightsStore(), "cpu")
 
 
 def picture(name: str, pixels: npt.NDArray[Any]) -> Members:
@@ -59,7 +59,7 @@ def test_every_condition_has_measures() -> None:
 def test_a_stored_sample_is_like_itself(condition: Condition, color_data: Path) -> None:
     data = TrainingSet(Directory(str(color_data)), condition, use_latents=False)
     _, members = data.read(data.shards(0)[0].name, 0)
-    chosen = fidelity_of(data, ConditionsConfig())
+    chosen = fidelity_of(data, ConditionsConfig(), WeightsStore(), "cpu")
     (score,) = chosen.score(members, members) or ()
     assert abs(score - chosen.measures[0].ideal) < 0.15  # 64 pixels are a coarse place for a label map
 

@@ -85,6 +85,6 @@ def test_the_directory_is_what_diffusers_own_pipeline_loads(base: StableDiffusio
 
     assert (Path(SCENES_MODEL) / "scheduler" / "scheduler_config.json").is_file()
     unet = UNet2DConditionModel.from_pretrained(SCENES_MODEL, subfolder="unet")
+    ours = dict(base.parts.unet.named_parameters())
     for name, parameter in unet.named_parameters():
-        assert torch.equal(parameter.float(), dict(base.parts.unet.named_parameters())[name]), name
-        break
+        assert torch.equal(parameter.float(), ours[name]), name

@@ -1,0 +1,19 @@
+"""The options of the sampler that `condset sample` and `condset eval` have in common.
+
+Nothing heavy is imported at module level: `condset --help` loads this file.
+"""
+
+from typing import Annotated
+
+import typer
+
+Base = Annotated[
+    str | None,
+    typer.Option(help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default="the run's"),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the first picture; each further one has the next.")]
+Steps = Annotated[int, typer.Option(min=1, max=999, help="Of the sampler, DDIM.")]
+Guidance = Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 is none.")]
+ActiveShare = Annotated[
+    float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapters are active.")
+]
