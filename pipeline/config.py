@@ -25,7 +25,8 @@ class ExecutionConfig(Settings):
     workers: int = Field(default=0, ge=0)
     """Annotating workers, each with all networks of the data set; 0 is one a GPU, or as many as the CPUs feed."""
     threads_per_worker: int = Field(default=0, ge=0)
-    """Threads of torch and of encoding in each worker; 0 is all cores of a node, at most 8. Changes float sums."""
+    """On a CPU, images that a worker works on at once, each with one thread; beside a GPU, threads that decode and
+    encode. 0 is all cores of a node, at most 8."""
     cpus_per_worker: float = Field(default=0, ge=0)
     """CPUs that Ray sets aside for an annotating worker; 0 divides what loading leaves."""
     gpus_per_worker: float = Field(default=0, ge=0)

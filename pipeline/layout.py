@@ -13,7 +13,7 @@ from stages.errors import ConfigError
 from stages.precision import resolve_device
 
 MOST_THREADS = 8
-"""Batches of one image stop gaining from threads about here."""
+"""Of one worker: on a CPU each works on an image of its own, and all of them share one Python interpreter."""
 CUDA_BATCH = 16
 WORKERS_FED_BY_ONE_LOAD = 4
 """A CPU worker takes at least ten times as long over an image as loading it does."""

@@ -1,7 +1,7 @@
 """Numerics: everything besides the inputs that may change the last bit of a result.
 
 Equal inputs under equal numerics give equal bytes. They are stored in each shard's record, so that a resume under
-others (float32 sums on 1 thread differ from those on 2 in a few pixels) is noticed and said.
+others (float32 sums of one torch differ from those of another in a few pixels) is noticed and said.
 """
 
 from collections.abc import Mapping

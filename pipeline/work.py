@@ -16,10 +16,13 @@ from pipeline.plan import ShardPlan
 from pipeline.shards import Outcome, SampleEntry, ShardRecord, commit_shard, recommit_shard
 from pipeline.storage import Directory
 from stages.allocator import keep_large_blocks
-from stages.annotate import Annotation
+from stages.annotate import Annotation, OnCores, OnGpu
 from stages.annotators.protocol import AnnotatorConfig
 from stages.records import StoredSample
 from stages.weights import WeightsStore
+
+THREADS = "annotate"
+"""The beginning of the names of a worker's threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,21 @@ class ShardWorker:
         import cv2
         import torch
 
-        threads = work.numerics.threads_per_worker
-        torch.set_num_threads(threads)
+        numerics = work.numerics
+        threads = numerics.threads_per_worker
+        torch.set_num_threads(1 if numerics.device == "cpu" else threads)
         cv2.setNumThreads(1)  # its calls run inside our own threads
         keep_large_blocks()
         # "float32" means float32: cuDNN would multiply in TF32, with ten bits of mantissa.
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set at run time
         self._work = work
         self._progress = progress
-        self._annotation = Annotation(
-            annotators=tuple(each.build(work.numerics.device, work.weights) for each in work.annotators),
-            batch_size=work.numerics.batch_size,
-            encode=work.origin.encode,
-            threads=ThreadPoolExecutor(threads, thread_name_prefix="encode"),
+        annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
+        self._annotation: Annotation = (
+            OnCores(annotators, numerics.batch_size, work.origin.encode, pool, threads)
+            if numerics.device == "cpu"
+            else OnGpu(annotators, numerics.batch_size, work.origin.encode, pool)
         )
 
     def __call__(self, shard: LoadedShard) -> ShardRecord:

@@ -50,7 +50,7 @@ class Posterior:
 
 
 class FrozenDiffusion(Protocol):
-    """A latent text-to-image diffusion model that is never trained; used from one thread."""
+    """A latent text-to-image diffusion model that is never trained; several threads may use it at once."""
 
     device: "torch.device"
     dtype: "torch.dtype"

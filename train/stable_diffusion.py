@@ -6,9 +6,9 @@ Invariant: every parameter has requires_grad = False and no caller can reach one
 """
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,8 @@ class StableDiffusion:
         if running.gradient_checkpointing:
             parts.unet.enable_gradient_checkpointing()
         self._parts = parts
+        self._lock = threading.Lock()
+        self._vae_is_placed = False
         self._unet: Any = torch.compile(parts.unet) if running.compile else parts.unet
         self.latent_channels = int(parts.vae.config.latent_channels)
         self.latent_stride = 2 ** (len(parts.vae.config.block_out_channels) - 1)
@@ -86,10 +88,13 @@ class StableDiffusion:
         """The networks where they run, for those that read them: pipelines and checks."""
         return replace(self._parts, vae=self._vae)
 
-    @cached_property
+    @property
     def _vae(self) -> "AutoencoderKL":
         """The VAE, moved to where it runs when it is first used: with cached latents only previews need it."""
-        self._move(self._parts.vae)
+        with self._lock:
+            if not self._vae_is_placed:
+                self._move(self._parts.vae)
+                self._vae_is_placed = True
         return self._parts.vae
 
     @torch.no_grad()
@@ -105,13 +110,14 @@ class StableDiffusion:
     @torch.no_grad()
     def encode_captions(self, captions: Sequence[str]) -> Tensor:
         tokenizer = self._parts.tokenizer
-        tokens = tokenizer(
-            list(captions),
-            padding="max_length",
-            truncation=True,
-            max_length=tokenizer.model_max_length,
-            return_tensors="pt",
-        )
+        with self._lock:  # a fast tokenizer sets its padding anew at every call, and fails if it is in use
+            tokens = tokenizer(
+                list(captions),
+                padding="max_length",
+                truncation=True,
+                max_length=tokenizer.model_max_length,
+                return_tensors="pt",
+            )
         context: Tensor = self._parts.text_encoder(tokens.input_ids.to(self.device))[0]
         return context
 

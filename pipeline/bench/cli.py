@@ -90,14 +90,19 @@ def prepare(
     rounds: Rounds = 3,
     size: Size = 512,
     images: Images = ESTIMATED_IMAGES,
+    every_condition: Annotated[
+        bool, typer.Option("--every-condition", help="All six in one pass, beside their networks alone; no plain loop.")
+    ] = False,
     weights_dir: WeightsDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Sketch, color and segmentation end to end: the loop that people write, and condset inline and on Ray."""
     from pipeline.bench.networks import Timing
+    from pipeline.bench.one_pass import bench_every_condition
     from pipeline.bench.prepare import bench_prepare
 
-    _say(bench_prepare(Timing(size, images_timed, rounds), weights_dir), images, as_json)
+    timing = Timing(size, images_timed, rounds)
+    _say(bench_every_condition(timing) if every_condition else bench_prepare(timing, weights_dir), images, as_json)
 
 
 def _say(table: "Table", images: int, as_json: bool) -> None:

@@ -32,7 +32,10 @@ BOX_STRENGTH = 0.2
 
 
 def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None) -> Table:
-    """Compare mmpose's inference_bottomup and condset; weights that are not on this machine are random."""
+    """Compare mmpose's inference_bottomup and condset, with all cores on a batch and with an image on each.
+
+    Weights that are not on this machine are random.
+    """
     found = WeightsStore(weights_dir, allow_network=False).find(POSE_MODELS[model].weights)
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         weights = found or fresh(random_rtmo, model, timing.size_pixels, Path(scratch) / "random_rtmo.pth")
@@ -41,7 +44,7 @@ def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None
         contenders = [
             Contender("mmpose inference_bottomup", partial(build_reference, config, weights), "float32"),
             Contender(f"condset float32, batches of {batch_size}", ours, "float32", batch_size),
-            Contender("condset float32", ours, "float32"),
+            Contender("condset float32", ours, "float32", batch_per_core=True),
         ]
         return compare(model.upper(), found is None, contenders, config, timing)
 

@@ -6,13 +6,14 @@ A process of its own, so that no contender inherits another's allocator, threads
 comes from one run on one machine; the reference is the first row.
 """
 
+import math
 import multiprocessing
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +31,7 @@ class Row:
 
     name: str
     images_per_second: float
-    """From the median image of all rounds."""
+    """From the median of all rounds."""
     ratio: float
     """Over the first row's."""
     limit_share: float | None = None
@@ -71,6 +72,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
+def a_multiple(number: int, of: int) -> int:
+    """Round up to a multiple: so many images that every core or batch has equally many."""
+    return math.ceil(number / of) * of
+
+
 def fresh(run: Callable[..., Result], *arguments: object) -> Result:
     """Run a measurement in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
@@ -98,16 +104,22 @@ def rows_of(
 
 
 def matrix_rate(dtype: str) -> float:
-    """FLOP a second of a square matrix product in a dtype, as torch's threads reach it here: the best of a few."""
+    """FLOP a second of square matrix products in a dtype, one on each core at once: the best of a few."""
     import torch
 
+    cores = torch.get_num_threads()
     left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, dtype=getattr(torch, dtype)) for _ in range(2))
+    torch.set_num_threads(1)
     seconds = []
-    for _ in range(MATRIX_ROUNDS):
-        started = time.perf_counter()
-        torch.mm(left, right)
-        seconds.append(time.perf_counter() - started)
-    return 2 * MATRIX_SIDE**3 / min(seconds)
+    try:
+        with ThreadPoolExecutor(cores) as pool:
+            for _ in range(MATRIX_ROUNDS):
+                started = time.perf_counter()
+                list(pool.map(lambda _: torch.mm(left, right), range(cores)))
+                seconds.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(cores)
+    return cores * 2 * MATRIX_SIDE**3 / min(seconds)
 
 
 def flops_of(run: Callable[[], object]) -> int:

@@ -1,6 +1,6 @@
 """What the benches of the networks share: contenders on the same images, their limit, and the table that comes out.
 
-    contender ──build, in a fresh process──> takes a batch of drawn scenes ──warm-up, then timed──> seconds an image
+    contender ──build, in a fresh process──> takes batches of drawn scenes ──warm-up, then timed──> seconds an image
     its FLOPs / the rate of matrix products here, in its dtype ──> the least seconds an image could take
 
 Images are drawn scenes: a network takes the same time over any pixels. Ours is the whole annotator, from pixels to the
@@ -10,6 +10,7 @@ and the estimate for many images is made with it.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from pipeline.bench.measure import Table, flops_of, fresh, matrix_rate, rows_of
+from pipeline.bench.measure import Table, a_multiple, flops_of, fresh, matrix_rate, rows_of
 from pipeline.bench.shares import time_shares
 from stages.annotators.protocol import AnnotatorConfig
 from stages.precision import ResolvedDtype, resolve_dtype
@@ -54,6 +55,8 @@ class Contender:
     dtype: ResolvedDtype
     """Of its matrix products."""
     batch_size: int = 1
+    batch_per_core: bool = False
+    """Each core takes batches of its own, as our workers do; else all of them share one."""
 
 
 def compare(
@@ -96,16 +99,23 @@ def flops_per_image(contenders: Sequence[Contender], size_pixels: int) -> dict[s
 
 
 def seconds_per_image(contender: Contender, timing: Timing) -> list[float]:
-    """Time each image, or each batch and divide, after a batch that warms up."""
-    run, images = contender.build(), scenes(timing.size_pixels, timing.images)
-    batches = [images[start : start + contender.batch_size] for start in range(0, len(images), contender.batch_size)]
-    run(batches[0])
-    seconds = []
-    for batch in batches:
+    """Time all images, after a batch on each core that warms up; return the mean of one.
+
+    There are a few more images than asked for if that gives every core as many batches.
+    """
+    import torch
+
+    cores = torch.get_num_threads() if contender.batch_per_core else 1
+    run, size = contender.build(), contender.batch_size
+    images = scenes(timing.size_pixels, a_multiple(timing.images, cores * size) if cores > 1 else timing.images)
+    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    if contender.batch_per_core:
+        torch.set_num_threads(1)
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(run, batches[:1] * cores))
         started = time.perf_counter()
-        run(batch)
-        seconds.append((time.perf_counter() - started) / len(batch))
-    return seconds
+        list(pool.map(run, batches))
+        return [(time.perf_counter() - started) / len(images)]
 
 
 def scenes(size_pixels: int, images: int) -> list[UInt8Array]:
@@ -121,7 +131,8 @@ def in_both_dtypes(config_of: Callable[[ResolvedDtype], AnnotatorConfig]) -> Ite
     others: dict[ResolvedDtype, ResolvedDtype] = {"float32": "bfloat16", "bfloat16": "float32"}
     for dtype in (others[best], best):
         emulated = ", emulated by this processor" if (dtype, best) == ("bfloat16", "float32") else ""
-        yield Contender(f"condset {dtype}{emulated}", partial(build_annotator, config_of(dtype)), dtype)
+        build = partial(build_annotator, config_of(dtype))
+        yield Contender(f"condset {dtype}{emulated}", build, dtype, batch_per_core=True)
 
 
 def build_annotator(config: AnnotatorConfig) -> Run:

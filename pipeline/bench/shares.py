@@ -1,10 +1,11 @@
-"""Where the time of a run goes: a shard after another prepared inline, and every 2 ms a look at where the run is.
+"""Where the time of a run goes: a shard after another prepared inline, and every 2 ms a look at where its cores are.
 
-    main thread       network ── network ── waiting ── writing ── network ...
-    watching thread      │    │    │    │    │    │    │    │     looks at its stack, adds the time since the last look
+    core 1            decoding ── network ── PNG encoding │ decoding ── network ...
+    core 2            decoding ── network ── PNG encoding │ idle, for whatever the main thread does
+    watching thread      │    │    │    │    │    │    │    │    looks at their stacks, adds the time since it last did
 
-Steady state: the first shard, which pays for warming up, does not count. Decoding, PNG encoding and loading run in
-other threads beside the network; they count only as far as the run waits for them. The shares sum to 1.
+Steady state: the first shard, which pays for warming up, does not count. Loading runs beside the cores' work; it counts
+only as far as they wait for it. The shares sum to 1.
 """
 
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 
+from pipeline.bench.measure import a_multiple
 from pipeline.config import PrepareConfig, check_config
 from pipeline.executor import InlineExecutor
 from pipeline.index import write_index
@@ -22,26 +24,34 @@ from pipeline.origin import FromIndex
 from pipeline.plan import plan_shards
 from pipeline.shards import commit_shard
 from pipeline.storage import Directory
-from pipeline.work import Work
-from stages.annotate import Annotation, annotate_in_halves
+from pipeline.work import THREADS, Work
+from stages.annotate import OnCores, annotate_in_halves
 from stages.annotators.protocol import AnnotatorConfig
+from stages.members import encode_sample, load_pixels
 from stages.weights import WeightsStore
 
 SHARDS = 3
 LOOK_SECONDS = 0.002
 PLACES: dict[CodeType, str] = {
     annotate_in_halves.__code__: "network",
-    Annotation.__call__.__code__: "waiting for decoding or PNG encoding",
+    load_pixels.__code__: "decoding",
+    encode_sample.__code__: "PNG encoding",
     commit_shard.__code__: "writing shards",
+    OnCores.__call__.__code__: "the last image of a shard",
 }
+"""The last two are those of the main thread, for which a core may be idle."""
 ELSEWHERE = "waiting for loading"
 
 
 def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard: int) -> dict[str, float]:
     """Prepare three shards of drawn scenes with one annotator; return the shares of the wall time of all but the first.
 
-    Builds the network and sets the thread counts of its process: run it in a fresh one.
+    A shard has `samples_per_shard` images, rounded up such that every core has as many. Builds the network and sets the
+    thread counts of its process: run it in a fresh one.
     """
+    import torch
+
+    samples_per_shard = a_multiple(samples_per_shard, torch.get_num_threads())
     rows = SHARDS * samples_per_shard
     size = {"width_pixels": size_pixels, "height_pixels": size_pixels}
     tables = {
@@ -75,15 +85,18 @@ def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard:
 
 @contextmanager
 def watched() -> Iterator[dict[str, float]]:
-    """Watch the calling thread; the seconds that it spent in each place are complete when the context ends."""
+    """Watch the worker of the calling thread; the seconds of its cores in each place are complete in the end."""
     seconds = dict.fromkeys((*PLACES.values(), ELSEWHERE), 0.0)
-    stop, thread = threading.Event(), threading.get_ident()
+    stop, main = threading.Event(), threading.get_ident()
 
     def watch() -> None:
         last = time.perf_counter()
         while not stop.wait(LOOK_SECONDS):
-            place, now = place_of(sys._current_frames()[thread]), time.perf_counter()
-            seconds[place] += now - last
+            frames, now = sys._current_frames(), time.perf_counter()
+            cores = [each.ident for each in threading.enumerate() if each.name.startswith(THREADS)]
+            for core in cores:
+                place = place_of(frames.get(core or 0)) or place_of(frames.get(main)) or ELSEWHERE
+                seconds[place] += now - last
             last = now
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
@@ -96,9 +109,9 @@ def watched() -> Iterator[dict[str, float]]:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Name the innermost known place on a stack."""
+    """Name the innermost known place on a stack; empty if there is none."""
     while frame is not None:
         if frame.f_code in PLACES:
             return PLACES[frame.f_code]
         frame = frame.f_back
-    return ELSEWHERE
+    return ""

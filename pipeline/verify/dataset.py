@@ -147,7 +147,7 @@ def _walk(
     sound: list[ShardPlan] = []
     unsound: list[ShardPlan] = []
     shards = samples = 0
-    threads = 0 if check.deep else min(MOST_THREADS, os.cpu_count() or 1)
+    threads = min(MOST_THREADS, check.deep.threads if check.deep else os.cpu_count() or 1)
     with contextlib.ExitStack() as stack:
         derived = DerivedCheck(directory, stack)
         for plan, finding in zip(plans, _in_order(check, plans, threads), strict=True):

@@ -9,6 +9,8 @@ its dtype does.
 """
 
 import io
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -47,7 +49,7 @@ NPY = b"\x93NUMPY"
 
 
 class DeepCheck:
-    """Holds the data set's annotators as they were when it was made; used from one thread."""
+    """Holds the data set's annotators as they were when it was made; used from up to `threads` threads."""
 
     def __init__(self, config: PrepareConfig, manifest: Manifest, weights: WeightsStore, device: str) -> None:
         """Load the networks in the recorded dtypes.
@@ -55,11 +57,16 @@ class DeepCheck:
         Raises WeightsError if weights are missing or are not those that the data set was made with, and ConfigError if
         a recorded dtype is none of the device's.
         """
+        import torch
+
         _check_weights(config, manifest, weights)
         self._weights = weights
         self._device = resolve_device(device)
+        if self._device == "cpu":
+            torch.set_num_threads(1)  # of each thread: as the data set was made
         self._image_format = config.image.format
         self._loading = loading_of(config)
+        self._lock = threading.Lock()
         self._built: dict[tuple[str, str], Annotator] = {}
         self._not_compared: list[str] = []
         self._without_labels = 0
@@ -71,18 +78,15 @@ class DeepCheck:
 
     def __call__(self, record: ShardRecord, row: IndexRow, members: Mapping[str, bytes]) -> Iterator[str]:
         """Yield what does not follow from a sample's stored image; its members must be sound in themselves."""
-        import torch
-
-        if torch.get_num_threads() != record.numerics.threads_per_worker:
-            torch.set_num_threads(record.numerics.threads_per_worker)
         crop = read_crop(members["json"])
         labels = load_labels(row, self._loading, crop) if self._needs_labels else b""
         if isinstance(labels, Rejection):
             if labels.reason is not Reason.MISSING_LABELS:
                 yield f"label map must be usable as it was, got {labels.reason}: {labels.detail}"
                 return
-            self._without_labels += 1
-            self._first_without_labels = self._first_without_labels or row.label_uri
+            with self._lock:
+                self._without_labels += 1
+                self._first_without_labels = min(filter(None, (self._first_without_labels, row.label_uri)), default="")
             labels = b""
         stored = StoredSample(row, members["txt"].decode(), members[self._image_format], labels, crop)
         sample = load_pixels(stored)
@@ -99,6 +103,11 @@ class DeepCheck:
                         yield f"{member.extension} must follow from the stored image, got {difference}"
             elif result.reason is not Reason.MISSING_LABELS or not row.label_uri or labels:
                 yield f"{config.condition} must follow from the stored image, got {result.reason}: {result.detail}"
+
+    @property
+    def threads(self) -> int:
+        """So many shards are best checked beside each other; 0 is one after the other, in the calling thread."""
+        return (os.cpu_count() or 1) if self._device == "cpu" else 0
 
     def not_compared(self) -> Iterator[str]:
         """Yield what could not be checked, once everything else has been."""
@@ -125,17 +134,21 @@ class DeepCheck:
     def _annotator(self, config: AnnotatorConfig, numerics: Numerics) -> Annotator:
         """The annotator in the dtype that the numerics name, whatever "auto" means on this machine."""
         dtype = numerics.dtypes[config.condition]
-        if (config.condition, dtype) not in self._built:
-            settings = config if dtype == "none" else changed(config, dtype=dtype)
-            try:
-                settings.resolved_dtype(self._device)
-            except ConfigError:
-                raise ConfigError(
-                    f"--device must be one that computes {config.condition} in {dtype}, as the data set was made, "
-                    f"got {self._device}; use --device cuda, or leave out --deep"
-                ) from None
-            self._built[config.condition, dtype] = settings.build(self._device, self._weights)
-        return self._built[config.condition, dtype]
+        with self._lock:
+            if (config.condition, dtype) not in self._built:
+                self._built[config.condition, dtype] = self._build(config, dtype)
+            return self._built[config.condition, dtype]
+
+    def _build(self, config: AnnotatorConfig, dtype: str) -> Annotator:
+        settings = config if dtype == "none" else changed(config, dtype=dtype)
+        try:
+            settings.resolved_dtype(self._device)
+        except ConfigError:
+            raise ConfigError(
+                f"--device must be one that computes {config.condition} in {dtype}, as the data set was made, "
+                f"got {self._device}; use --device cuda, or leave out --deep"
+            ) from None
+        return settings.build(self._device, self._weights)
 
 
 def _check_weights(config: PrepareConfig, manifest: Manifest, weights: WeightsStore) -> None:

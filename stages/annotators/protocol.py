@@ -15,7 +15,7 @@ from stages.weights import WeightsStore
 
 
 class Annotator(Protocol):
-    """A loaded network, or plain code: ready when built, called from one thread."""
+    """A loaded network, or plain code: ready when built, called from several threads at once on a CPU."""
 
     def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
         """Annotate a batch of images of one size.

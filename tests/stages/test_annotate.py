@@ -1,15 +1,17 @@
 """Batches, their order, their halves when memory runs out, and one decode for any number of annotators."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 import torch
 
 import stages.annotate
-from stages.annotate import Annotation, annotate_in_halves
+from stages.annotate import QUEUED_BATCHES, Annotation, OnCores, OnGpu, annotate_in_halves
 from stages.annotators.protocol import Annotator
 from stages.crop import ImageConfig
 from stages.encode import encode_stored_image
@@ -56,8 +58,20 @@ class Brightness:
         return (ImageMember("brightness.png", sample.image_hwc[:, :, 0].copy()),)
 
 
-def annotation(annotators: tuple[Annotator, ...], batch_size: int) -> Annotation:
-    return Annotation(annotators, batch_size, encode_conditions, ThreadPoolExecutor(2))
+Build: TypeAlias = Callable[[tuple[Annotator, ...], int], Annotation]
+
+
+@pytest.fixture(params=["on cores", "on a GPU"])
+def annotation(request: pytest.FixtureRequest) -> Build:
+    """Both ways of annotating: neither needs the device that it is for."""
+
+    def build(annotators: tuple[Annotator, ...], batch_size: int) -> Annotation:
+        threads = ThreadPoolExecutor(2)
+        if request.param == "on a GPU":
+            return OnGpu(annotators, batch_size, encode_conditions, threads)
+        return OnCores(annotators, batch_size, encode_conditions, threads, 2)
+
+    return build
 
 
 def keys(outcomes: list[EncodedSample | Rejection]) -> list[str]:
@@ -65,23 +79,25 @@ def keys(outcomes: list[EncodedSample | Rejection]) -> list[str]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
-def test_outcomes_come_in_the_order_of_the_samples(batch_size: int) -> None:
+def test_outcomes_come_in_the_order_of_the_samples(annotation: Build, batch_size: int) -> None:
     told: list[int] = []
     outcomes = annotation((Brightness(),), batch_size)([stored(number) for number in range(23)], told.append)
     assert keys(outcomes) == [f"k{number}" for number in range(23)]
     assert sum(told) == 23
 
 
-def test_no_samples_are_no_outcomes() -> None:
+def test_no_samples_are_no_outcomes(annotation: Build) -> None:
     assert annotation((Brightness(),), 4)([], lambda samples: None) == []
 
 
-def test_a_sample_that_one_annotator_rejects_is_rejected_and_its_neighbours_are_not() -> None:
+def test_a_sample_that_one_annotator_rejects_is_rejected_and_its_neighbours_are_not(annotation: Build) -> None:
     outcomes = annotation((Brightness(), Brightness(dark=2)), 2)([stored(n) for n in range(4)], lambda samples: None)
     assert [type(outcome) for outcome in outcomes] == [EncodedSample, EncodedSample, Rejection, EncodedSample]
 
 
-def test_each_stored_image_is_decoded_once_for_any_number_of_annotators(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_stored_image_is_decoded_once_for_any_number_of_annotators(
+    annotation: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded: list[str] = []
 
     def counting(sample: StoredSample) -> LoadedSample:
@@ -92,6 +108,30 @@ def test_each_stored_image_is_decoded_once_for_any_number_of_annotators(monkeypa
     six = tuple(Brightness() for _ in range(6))
     annotation(six, 2)([stored(number) for number in range(5)], lambda samples: None)
     assert sorted(decoded) == [f"k{number}" for number in range(5)]
+
+
+def test_every_core_has_an_image_of_its_own() -> None:
+    together = threading.Barrier(3, timeout=30)
+
+    def meet(samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
+        together.wait()
+        return [() for _ in samples]
+
+    annotate = OnCores((meet,), 1, encode_conditions, ThreadPoolExecutor(3), 3)
+    assert len(annotate([stored(number) for number in range(6)], lambda samples: None)) == 6
+
+
+def test_after_an_error_only_what_was_queued_is_begun() -> None:
+    begun: list[str] = []
+
+    def fail(samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
+        begun.extend(sample.key for sample in samples)
+        raise WorkerError("broken")
+
+    annotate = OnCores((fail,), 1, encode_conditions, ThreadPoolExecutor(2), 2)
+    with pytest.raises(WorkerError, match="broken"):
+        annotate([stored(number) for number in range(50)], lambda samples: None)
+    assert 1 <= len(begun) <= QUEUED_BATCHES * 2
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:

@@ -86,7 +86,7 @@ class Drawing:
 
 
 class Painter:
-    """Draws every variant of held-out samples; used from one thread."""
+    """Draws every variant of held-out samples."""
 
     def __init__(self, drawing: Drawing, base: FrozenDiffusion, modules: "Sequence[nn.Module]") -> None:
         """Take the networks, which are on the base model's device, in the order of the drawing's adapters."""

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.bench.one_pass import INLINE as EVERY_INLINE
+from pipeline.bench.one_pass import NETWORKS
+from pipeline.bench.one_pass import ON_RAY as ON_EVERY_RAY
 from pipeline.bench.plain_prepare import prepare_plainly
-from pipeline.bench.prepare import (
-    ALONE,
-    INLINE,
-    ON_RAY,
-    PLAIN,
+from pipeline.bench.prepare import ALONE, INLINE, ON_RAY, PLAIN
+from pipeline.bench.sketch import random_pidinet
+from pipeline.bench.timed_runs import (
     SAMPLES_PER_SHARD,
     SPLIT,
     Inputs,
@@ -22,7 +23,6 @@ from pipeline.bench.prepare import (
     time_shares,
     write_inputs,
 )
-from pipeline.bench.sketch import random_pidinet
 from pipeline.executor import InlineExecutor
 from stages.records import UInt8Array
 
@@ -32,7 +32,8 @@ from .bench_command import assert_consistent, bench_for_machines
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     folder = tmp_path_factory.mktemp("bench")
-    made = Inputs(folder / "inputs", size_pixels=64, shards=1, weights=random_pidinet(folder / "pidinet.pth"))
+    sketch = {"kind": "sketch", "weights": str(random_pidinet(folder / "pidinet.pth"))}
+    made = Inputs(folder / "inputs", 64, shards=1, annotators=(sketch, {"kind": "color"}, {"kind": "segmentation"}))
     write_inputs(made)
     return made
 
@@ -56,9 +57,8 @@ def mean_difference(name: str, theirs: dict[str, bytes], ours: dict[str, bytes])
 
 def test_the_plain_loop_makes_the_members_that_condset_makes(inputs: Inputs, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
-    keys = list(
-        prepare_plainly(inputs.root, SPLIT, tmp_path / "plain", inputs.size_pixels, inputs.weights, SAMPLES_PER_SHARD)
-    )
+    weights = Path(str(inputs.annotators[0]["weights"]))
+    keys = list(prepare_plainly(inputs.root, SPLIT, tmp_path / "plain", inputs.size_pixels, weights, SAMPLES_PER_SHARD))
     job, work = plan_work(inputs, tmp_path / "ours", InlineExecutor())
     list(InlineExecutor().run(job.plans, work, lambda samples: None))
     plain, ours = samples(tmp_path / "plain"), samples(tmp_path / "ours/shards")
@@ -97,3 +97,12 @@ def test_preparing_is_measured_beside_the_plain_loop(monkeypatch: pytest.MonkeyP
     assert [row["name"] for row in table["rows"]] == [PLAIN, ALONE, INLINE, ON_RAY]
     assert table["title"].startswith("sketch, color and segmentation at 64x64, ")
     assert table["title"].endswith(f"1 rounds of {SAMPLES_PER_SHARD} images")
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_one_pass_over_every_condition_is_measured_beside_its_networks() -> None:
+    table = bench_for_machines("prepare", "--every-condition", "--images-timed", "2")
+    assert [row["name"] for row in table["rows"]] == [NETWORKS, ON_EVERY_RAY, EVERY_INLINE]
+    assert sum(table["time_shares"].values()) == pytest.approx(1)
+    assert table["title"].startswith("sketch, depth, keypose, color, canny and segmentation at 64x64, ")
