@@ -1,7 +1,7 @@
 """Where the time of a run goes: a shard after another prepared inline, and every 2 ms a look at where its cores are.
 
-    core 1            decoding ── network ── PNG encoding │ decoding ── network ...
-    core 2            decoding ── network ── PNG encoding │ idle, for whatever the main thread does
+    core 1            decoding ── sketch ── depth ── PNG encoding │ decoding ── sketch ...
+    core 2            decoding ── sketch ── depth ── PNG encoding │ idle, for whatever the main thread does
     watching thread      │    │    │    │    │    │    │    │    looks at their stacks, adds the time since it last did
 
 Steady state: the first shard, which pays for warming up, does not count. Loading runs beside the cores' work; it counts
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -33,13 +34,12 @@ from stages.weights import WeightsStore
 SHARDS = 3
 LOOK_SECONDS = 0.002
 PLACES: dict[CodeType, str] = {
-    annotate_in_halves.__code__: "network",
     load_pixels.__code__: "decoding",
     encode_sample.__code__: "PNG encoding",
     commit_shard.__code__: "writing shards",
     OnCores.__call__.__code__: "the last image of a shard",
 }
-"""The last two are those of the main thread, for which a core may be idle."""
+"""Besides the annotators. The last two are those of the main thread, for which a core may be idle."""
 ELSEWHERE = "waiting for loading"
 
 
@@ -86,7 +86,7 @@ def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard:
 @contextmanager
 def watched() -> Iterator[dict[str, float]]:
     """Watch the worker of the calling thread; the seconds of its cores in each place are complete in the end."""
-    seconds = dict.fromkeys((*PLACES.values(), ELSEWHERE), 0.0)
+    seconds = defaultdict[str, float](float, dict.fromkeys((*PLACES.values(), ELSEWHERE), 0.0))
     stop, main = threading.Event(), threading.get_ident()
 
     def watch() -> None:
@@ -109,8 +109,10 @@ def watched() -> Iterator[dict[str, float]]:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Name the innermost known place on a stack; empty if there is none."""
+    """Name the innermost known place on a stack, such as "sketch" for its annotator; empty if there is none."""
     while frame is not None:
+        if frame.f_code is annotate_in_halves.__code__:
+            return type(frame.f_locals["annotator"]).__name__.removesuffix("Annotator").lower()
         if frame.f_code in PLACES:
             return PLACES[frame.f_code]
         frame = frame.f_back

@@ -31,7 +31,7 @@ def test_random_weights_find_a_few_persons_and_the_same_in_both(tmp_path: Path) 
 @pytest.mark.slow
 def test_keypose_is_measured_beside_mmpose() -> None:
     table = bench_for_machines("keypose", "--model", "rtmo-s", "--images-timed", "2")
-    assert_consistent(table)
+    assert_consistent(table, "keypose")
     assert [row["name"] for row in table["rows"]] == [
         "mmpose inference_bottomup",
         "condset float32, batches of 2",

@@ -9,7 +9,7 @@ from tests.pipeline.bench.bench_command import assert_consistent, bench_for_mach
 def test_sketch_is_measured_beside_controlnet_aux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONDSET_WEIGHTS", raising=False)
     table = bench_for_machines("sketch", "--images-timed", "2")
-    assert_consistent(table)
+    assert_consistent(table, "sketch")
     assert table["rows"][0]["name"] == "controlnet_aux PidiNetDetector"
     assert {row["name"].split(",")[0] for row in table["rows"][1:]} == {"condset float32", "condset bfloat16"}
     assert table["title"].startswith("PiDiNet at 64x64, ")
