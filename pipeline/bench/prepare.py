@@ -19,7 +19,7 @@ from pipeline.bench.timed_runs import (
     SAMPLES_PER_SHARD,
     SPLIT,
     Inputs,
-    seconds_per_image,
+    steady_seconds,
     time_conditions,
     time_inline,
     time_on_ray,
@@ -70,7 +70,7 @@ def time_plain_loop(inputs: Inputs, weights: Path) -> list[float]:
     """Seconds per image of the loop that people write, after as many images as a shard has."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         keys = prepare_plainly(inputs.root, SPLIT, Path(out), inputs.size_pixels, weights, SAMPLES_PER_SHARD)
-        seconds = seconds_per_image(keys, inputs.images)
+        seconds = steady_seconds(keys, inputs.images)
         for _ in keys:  # to the end, so that the last tar is closed
             pass
     return [seconds]

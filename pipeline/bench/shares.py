@@ -8,6 +8,7 @@ Steady state: the first shard, which pays for warming up, does not count. Loadin
 only as far as they wait for it. The shares sum to 1.
 """
 
+import itertools
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from pipeline.executor import InlineExecutor
 from pipeline.index import write_index
 from pipeline.origin import FromIndex
 from pipeline.plan import plan_shards
-from pipeline.shards import commit_shard
+from pipeline.shards import ShardRecord, commit_shard
 from pipeline.storage import Directory
 from pipeline.work import THREADS, Work
 from stages.annotate import OnCores, annotate_in_halves
@@ -75,12 +76,19 @@ def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard:
             weights=WeightsStore(allow_network=False),
         )
         records = executor.run(plan_shards(rows, samples_per_shard), work, lambda samples: None)
-        next(records)
-        with watched() as seconds:
-            for _ in records:
-                pass
-    wall_seconds = sum(seconds.values())
-    return {place: spent / wall_seconds for place, spent in seconds.items()}
+        return steady_shares(records, SHARDS - 1)
+
+
+def steady_shares(records: Iterator[ShardRecord], shards: int) -> dict[str, float]:
+    """Run to the end; return the shares of the cores' time in so many shards after the first."""
+    next(records)
+    with watched() as seconds:
+        for _ in itertools.islice(records, shards):
+            pass
+    for _ in records:  # what is left, such as a shard that was loaded meanwhile, is not watched
+        pass
+    all_seconds = sum(seconds.values())
+    return {place: spent / all_seconds for place, spent in seconds.items()}
 
 
 @contextmanager

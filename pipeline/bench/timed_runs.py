@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bench.networks import SEED
-from pipeline.bench.shares import watched
+from pipeline.bench.shares import steady_shares
 from pipeline.config import PrepareConfig, check_config
 from pipeline.executor import Executor, InlineExecutor
 from pipeline.run import Job, plan_dataset
@@ -98,10 +98,10 @@ def time_conditions(inputs: Inputs) -> list[float]:
     annotators = [each.build("cpu", work.weights) for each in work.annotators]
     with ThreadPoolExecutor(work.numerics.threads_per_worker) as cores:
         annotated = cores.map(lambda sample: annotate_batch(annotators, [sample]), samples)
-        return [seconds_per_image(annotated, inputs.images)]
+        return [steady_seconds(annotated, inputs.images)]
 
 
-def seconds_per_image(steps: Iterator[object], images: int) -> float:
+def steady_seconds(steps: Iterator[object], images: int) -> float:
     """Seconds per image of `images` steps, after a shard's worth of them."""
     for _ in itertools.islice(steps, SAMPLES_PER_SHARD):
         pass
@@ -141,14 +141,7 @@ def time_shares(inputs: Inputs) -> dict[str, float]:
     executor = InlineExecutor()
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         job, work = plan_work(inputs, Path(out), executor)
-        records = executor.run(job.plans, work, lambda samples: None)
-        next(records)
-        with watched() as seconds:
-            for _ in itertools.islice(records, inputs.shards):
-                pass
-        for _ in records:  # the last shard is being loaded
-            pass
-    return {place: spent / sum(seconds.values()) for place, spent in seconds.items()}
+        return steady_shares(executor.run(job.plans, work, lambda samples: None), inputs.shards)
 
 
 def plan_work(inputs: Inputs, out: Path, executor: Executor) -> tuple[Job, Work]:
