@@ -15,8 +15,8 @@ def save_autoencoder(model: Path, seed: int = 0) -> Path:
     return model
 
 
-def autoencoder(seed: int) -> Any:
-    """Draw the VAE's parameters."""
+def autoencoder(seed: int, channels: tuple[int, ...] = (8, 8, 16, 16)) -> Any:
+    """Draw the VAE's parameters; `channels` at strides 1, 2, 4 and 8."""
     from diffusers import AutoencoderKL
 
     with torch.random.fork_rng():
@@ -24,7 +24,7 @@ def autoencoder(seed: int) -> Any:
         return AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(8, 8, 16, 16),
+            block_out_channels=channels,
             norm_num_groups=4,
             layers_per_block=1,
             latent_channels=CHANNELS,

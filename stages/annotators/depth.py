@@ -35,7 +35,7 @@ class DepthConfig(Settings):
     """Settings of the depth annotator."""
 
     condition: ClassVar[Condition] = Condition.DEPTH
-    algorithm_version: ClassVar[int] = 1
+    algorithm_version: ClassVar[int] = 2
 
     kind: Literal["depth"] = "depth"
     dtype: Dtype = "auto"

@@ -31,7 +31,7 @@ class LatentsConfig(Settings):
     """Settings of the latents annotator."""
 
     condition: ClassVar[Condition] = Condition.LATENTS
-    algorithm_version: ClassVar[int] = 1
+    algorithm_version: ClassVar[int] = 2
 
     kind: Literal["latents"] = "latents"
     model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -121,6 +121,8 @@ def load_vae(directory: Path, file: WeightsFile, variant: str | None, device: st
     import torch
     from diffusers import AutoencoderKL
 
+    from stages.annotators.winograd import use_winograd
+
     load: Any = AutoencoderKL.from_pretrained
     try:
         vae, found = load(
@@ -143,7 +145,10 @@ def load_vae(directory: Path, file: WeightsFile, variant: str | None, device: st
             f" and {len(found['missing_keys']) - 1} more; save or download the model again"
         )
     # Convolutions are faster in this layout: by 11 % in float32 on a CPU at 256 x 256.
-    return vae.to(device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    vae = vae.to(device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    if (device, dtype) == ("cpu", "float32"):
+        use_winograd(vae.encoder)  # 1.5 times as fast at 512 x 512
+    return vae
 
 
 def read_latents(content: bytes, channels: int, height: int, width: int) -> tuple[Float16Array, Float16Array]:

@@ -79,6 +79,19 @@ def test_mean_and_log_variance_are_those_of_diffusers(model: Path, annotator: La
     np.testing.assert_allclose(log_variance, posterior.logvar[0].half(), rtol=2**-10, atol=5e-5)
 
 
+def test_the_wide_layers_of_a_real_vae_are_those_of_diffusers(tmp_path: Path) -> None:
+    """Theirs are convolved by Winograd's algorithm, the few channels of the tiny one directly."""
+    wide = autoencoder(seed=0, channels=(128, 128, 128, 128))
+    wide.save_pretrained(tmp_path / "vae")
+    (image,) = pictures(1)
+    images_bchw = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.inference_mode():
+        posterior = wide.encode(images_bchw).latent_dist
+    mean, log_variance = latents(build(tmp_path), image)
+    np.testing.assert_allclose(mean, posterior.mean[0].half(), rtol=2**-10, atol=5e-5)
+    np.testing.assert_allclose(log_variance, posterior.logvar[0].half(), rtol=2**-10, atol=5e-5)
+
+
 def test_the_batch_does_not_show(annotator: LatentsAnnotator) -> None:
     images = pictures(3)
     assert files(annotator, images) == [files(annotator, [image])[0] for image in images]
