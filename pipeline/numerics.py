@@ -38,8 +38,13 @@ class Numerics:
     versions: Mapping[str, str]
 
     def differences(self, other: "Numerics") -> list[str]:
-        """Describe, field by field, where the other ones differ."""
+        """Describe, field by field, where the other ones differ.
+
+        On a CPU each thread makes images of its own, so that their number changes nothing.
+        """
         mine, theirs = _flat(asdict(self)), _flat(asdict(other))
+        if self.device == other.device == "cpu":
+            mine |= {"threads_per_worker": other.threads_per_worker}
         return [
             f"{name} {mine.get(name, 'absent')} there, {theirs.get(name, 'absent')} here"
             for name in sorted(mine.keys() | theirs.keys())

@@ -15,9 +15,9 @@ from pipeline.origin import LoadedShard, Origin
 from pipeline.plan import ShardPlan
 from pipeline.shards import Outcome, SampleEntry, ShardRecord, commit_shard, recommit_shard
 from pipeline.storage import Directory
-from stages.allocator import keep_large_blocks
 from stages.annotate import Annotation, OnCores, OnGpu
 from stages.annotators.protocol import AnnotatorConfig
+from stages.process import settle_process
 from stages.records import StoredSample
 from stages.weights import WeightsStore
 
@@ -45,17 +45,10 @@ class ShardWorker:
     """Holds every network of the data set; ready when built, used from one thread."""
 
     def __init__(self, work: Work, progress: Callable[[int], None]) -> None:
-        """Load the networks; fix thread counts and allocator. `progress` is told how many samples were annotated."""
-        import cv2
-        import torch
-
+        """Settle the process and load the networks. `progress` is told how many samples were annotated."""
         numerics = work.numerics
         threads = numerics.threads_per_worker
-        torch.set_num_threads(1 if numerics.device == "cpu" else threads)
-        cv2.setNumThreads(1)  # its calls run inside our own threads
-        keep_large_blocks()
-        # "float32" means float32: cuDNN would multiply in TF32, with ten bits of mantissa.
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set at run time
+        settle_process(numerics.device, threads)
         self._work = work
         self._progress = progress
         annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.bench.measure import fresh
+from pipeline.bench.measure import Say, fresh, in_turn
 from train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -79,15 +79,15 @@ class LoadBench:
     figures: tuple[Figure, ...]
 
 
-def bench_load(setting: Setting, rounds: int) -> LoadBench:
+def bench_load(setting: Setting, rounds: int, say: Say) -> LoadBench:
     """Time the contenders on one data set."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as name:
         scratch = Path(name)
+        say("making the data set")
         fresh(make_data, setting, scratch)
         seconds: dict[Contender, list[float]] = {contender: [] for contender in Contender}
-        for _ in range(rounds):
-            for contender in Contender:
-                seconds[contender].append(fresh(batch_seconds, setting, scratch, contender))
+        for contender in in_turn(Contender, rounds, say):
+            seconds[contender].append(fresh(batch_seconds, setting, scratch, contender))
         stored = {contender: stored_bytes(scratch / "data", contender) / setting.samples for contender in Contender}
     return LoadBench(setting, rounds, figures_of(seconds, stored, setting.batch_size))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.bench.cli import ESTIMATED_IMAGES, AsJson, Images, Rounds, Size
+from pipeline.bench.cli import ESTIMATED_IMAGES, AsJson, Images, Rounds, Size, say
 
 
 def bench_load(
@@ -25,7 +25,7 @@ def bench_load(
     from train.bench_load import Setting
     from train.bench_load import bench_load as measure
 
-    result = measure(Setting(size, batch, batches, samples, workers), rounds)
+    result = measure(Setting(size, batch, batches, samples, workers), rounds, say)
     if as_json:
         seconds = images / result.figures[-1].images_per_second
         print(json.dumps(asdict(result) | {"images": images, "seconds_for_images": seconds}, indent=2))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.bench.measure import fresh, peak_memory_bytes
+from pipeline.bench.measure import Say, fresh, in_turn, peak_memory_bytes
 from stages.precision import Dtype
 from train.bench_models import ModelName
 from train.captions import CaptionCache
@@ -113,14 +113,14 @@ class TrainBench:
     figures: tuple[Figure, ...]
 
 
-def bench_train(setting: Setting, rounds: int) -> TrainBench:
+def bench_train(setting: Setting, rounds: int, say: Say) -> TrainBench:
     """Time the plain loop and condset's step on one base model."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
+        say(f"making the data set and the random {setting.model}")
         fresh(make_inputs, setting, Path(scratch))
         measured: dict[Contender, list[Measured]] = {contender: [] for contender in Contender}
-        for _ in range(rounds):
-            for contender in Contender:
-                measured[contender].append(fresh(measure, setting, Path(scratch), contender))
+        for contender in in_turn(Contender, rounds, say):
+            measured[contender].append(fresh(measure, setting, Path(scratch), contender))
     return TrainBench(setting, rounds, torch.get_num_threads(), figures_of(measured, setting.batch_size))
 
 

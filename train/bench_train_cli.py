@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.bench.cli import AsJson
+from pipeline.bench.cli import AsJson, say
 from pipeline.cli import DeviceName
 from train.bench_models import ModelName
 
@@ -51,7 +51,7 @@ def bench_train(
             device=found,
             dtype=resolve_dtype(dtype, found),
         )
-        results.append(measure(setting, rounds))
+        results.append(measure(setting, rounds, say))
         if not as_json:
             _show(results[-1])
     if as_json:

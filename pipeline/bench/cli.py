@@ -1,5 +1,6 @@
 """`condset bench`: what this machine does in a second, beside the reference implementation in the same run."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,6 +22,11 @@ WeightsDir = Annotated[
 ]
 Images = Annotated[int, typer.Option("--images", min=1, help="Estimate how long so many images take here.")]
 ESTIMATED_IMAGES = 600_000
+
+
+def say(sentence: str) -> None:
+    """Tell whoever waits; the result alone goes to the standard output."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _multiple_of_64(size_pixels: int) -> int:
@@ -48,7 +54,7 @@ def sketch(
     from pipeline.bench.networks import Timing
     from pipeline.bench.sketch import bench_sketch
 
-    _say(bench_sketch(Timing(size, images_timed, rounds), weights_dir), images, as_json)
+    _print(bench_sketch(Timing(size, images_timed, rounds), weights_dir, say), images, as_json)
 
 
 @app.command()
@@ -64,7 +70,7 @@ def depth(
     from pipeline.bench.depth import bench_depth
     from pipeline.bench.networks import Timing
 
-    _say(bench_depth(Timing(size, images_timed, rounds), weights_dir), images, as_json)
+    _print(bench_depth(Timing(size, images_timed, rounds), weights_dir, say), images, as_json)
 
 
 @app.command()
@@ -81,7 +87,7 @@ def keypose(
     from pipeline.bench.keypose import bench_keypose
     from pipeline.bench.networks import Timing
 
-    _say(bench_keypose(model, Timing(size, images_timed, rounds), weights_dir), images, as_json)
+    _print(bench_keypose(model, Timing(size, images_timed, rounds), weights_dir, say), images, as_json)
 
 
 @app.command()
@@ -102,10 +108,11 @@ def prepare(
     from pipeline.bench.prepare import bench_prepare
 
     timing = Timing(size, images_timed, rounds)
-    _say(bench_every_condition(timing) if every_condition else bench_prepare(timing, weights_dir), images, as_json)
+    table = bench_every_condition(timing, say) if every_condition else bench_prepare(timing, weights_dir, say)
+    _print(table, images, as_json)
 
 
-def _say(table: "Table", images: int, as_json: bool) -> None:
+def _print(table: "Table", images: int, as_json: bool) -> None:
     """Print a table and its estimate, which is for the last row."""
     import json
 

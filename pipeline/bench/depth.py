@@ -7,20 +7,22 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from pipeline.bench.measure import Table, fresh
+from pipeline.bench.measure import Say, Table, fresh
 from pipeline.bench.networks import Contender, Run, Timing, compare, in_both_dtypes, one_by_one, save_random
 from stages.annotators.depth import MODEL, DepthConfig
 from stages.weights import WeightsStore
 
 
-def bench_depth(timing: Timing, weights_dir: Path | None) -> Table:
+def bench_depth(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
     """Compare controlnet_aux's MidasDetector and condset; weights that are not on this machine are random."""
     found = WeightsStore(weights_dir, allow_network=False).find(MODEL)
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         weights = found or fresh(random_midas, Path(scratch) / "random_midas.pt")
         reference = Contender("controlnet_aux MidasDetector", partial(build_reference, weights), "float32")
         ours = in_both_dtypes(lambda dtype: DepthConfig(dtype=dtype, weights=str(weights)))
-        return compare("MiDaS dpt_hybrid", found is None, [reference, *ours], DepthConfig(weights=str(weights)), timing)
+        return compare(
+            "MiDaS dpt_hybrid", found is None, [reference, *ours], DepthConfig(weights=str(weights)), timing, say
+        )
 
 
 def random_midas(path: Path) -> Path:

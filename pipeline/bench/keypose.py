@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from pipeline.bench.measure import Table, fresh
+from pipeline.bench.measure import Say, Table, fresh
 from pipeline.bench.networks import SEED, Contender, Run, Timing, build_annotator, compare, one_by_one, scenes
 from stages.annotators.keypose import POSE_MODELS, KeyposeConfig
 from stages.weights import WeightsFile, WeightsStore
@@ -31,7 +31,7 @@ BOX_STRENGTH = 0.2
 """Sizes of boxes are exponentials, which would overflow with random weights in full strength."""
 
 
-def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None) -> Table:
+def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None, say: Say) -> Table:
     """Compare mmpose's inference_bottomup and condset, with all cores on a batch and with an image on each.
 
     Weights that are not on this machine are random.
@@ -40,13 +40,13 @@ def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         weights = found or fresh(random_rtmo, model, timing.size_pixels, Path(scratch) / "random_rtmo.pth")
         config = KeyposeConfig(model=model, weights=str(weights))
-        ours, batch_size = partial(build_annotator, config), min(BATCH_SIZE, timing.images)
+        ours, size = partial(build_annotator, config), min(BATCH_SIZE, timing.images)
         contenders = [
             Contender("mmpose inference_bottomup", partial(build_reference, config, weights), "float32"),
-            Contender(f"condset float32, batches of {batch_size}", ours, "float32", batch_size),
+            Contender(f"condset float32, batches of {size}", ours, "float32", size, batch_per_core=True),
             Contender("condset float32", ours, "float32", batch_per_core=True),
         ]
-        return compare(model.upper(), found is None, contenders, config, timing)
+        return compare(model.upper(), found is None, contenders, config, timing, say)
 
 
 def build_reference(config: KeyposeConfig, weights: Path) -> Run:

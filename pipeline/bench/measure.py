@@ -6,19 +6,23 @@ A process of its own, so that no contender inherits another's allocator, threads
 comes from one run on one machine; the reference is the first row.
 """
 
+import itertools
 import math
 import multiprocessing
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 Result = TypeVar("Result")
+Name = TypeVar("Name", bound=str)
+Say: TypeAlias = Callable[[str], None]
+"""Takes a sentence for whoever waits."""
 
 MATRIX_SIDE = 2048
 MATRIX_ROUNDS = 5
@@ -83,17 +87,26 @@ def fresh(run: Callable[..., Result], *arguments: object) -> Result:
         return process.submit(run, *arguments).result()
 
 
+def in_turn(contenders: Iterable[Name], rounds: int, say: Say) -> Iterator[Name]:
+    """Yield every contender in every round, and say which one is measured next."""
+    for number, contender in itertools.product(range(1, rounds + 1), contenders):
+        say(f"round {number} of {rounds}: {contender}")
+        yield contender
+
+
 def rows_of(
-    contenders: Mapping[str, Callable[[], Sequence[float]]], rounds: int, limits: Mapping[str, float] | None = None
+    contenders: Mapping[str, Callable[[], Sequence[float]]],
+    rounds: int,
+    say: Say,
+    limits: Mapping[str, float] | None = None,
 ) -> tuple[Row, ...]:
     """Run every contender in every round; each returns its seconds per image, the first is the reference.
 
     `limits` gives for some the least seconds that this machine could need for an image.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            seconds[name] += run()
+    for name in in_turn(contenders, rounds, say):
+        seconds[name] += contenders[name]()
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     reference = next(iter(medians.values()))
     least = limits or {}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from pipeline.bench.measure import Table, a_multiple, flops_of, fresh, matrix_rate, rows_of
+from pipeline.bench.measure import Say, Table, a_multiple, flops_of, fresh, matrix_rate, rows_of
 from pipeline.bench.shares import time_shares
 from stages.annotators.protocol import AnnotatorConfig
 from stages.precision import ResolvedDtype, resolve_dtype
@@ -60,14 +60,21 @@ class Contender:
 
 
 def compare(
-    network: str, is_random: bool, contenders: Sequence[Contender], annotator: AnnotatorConfig, timing: Timing
+    network: str,
+    is_random: bool,
+    contenders: Sequence[Contender],
+    annotator: AnnotatorConfig,
+    timing: Timing,
+    say: Say,
 ) -> Table:
     """Time the contenders, the reference first, and a run of `prepare` with the annotator."""
     import torch
 
+    say("what this machine can do at most")
     limits = least_seconds(contenders, timing)
     runs = {each.name: partial(fresh, seconds_per_image, each, timing) for each in contenders}
-    rows = rows_of(runs, timing.rounds, limits)
+    rows = rows_of(runs, timing.rounds, say, limits)
+    say("where the time of a run goes")
     weights = "random weights" if is_random else "the published weights"
     return Table(
         title=f"{network} at {timing.size_pixels}x{timing.size_pixels}, {torch.get_num_threads()} threads, {weights}, "
@@ -109,8 +116,6 @@ def seconds_per_image(contender: Contender, timing: Timing) -> list[float]:
     run, size = contender.build(), contender.batch_size
     images = scenes(timing.size_pixels, a_multiple(timing.images, cores * size) if cores > 1 else timing.images)
     batches = [images[start : start + size] for start in range(0, len(images), size)]
-    if contender.batch_per_core:
-        torch.set_num_threads(1)
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(run, batches[:1] * cores))
         started = time.perf_counter()
@@ -137,12 +142,9 @@ def in_both_dtypes(config_of: Callable[[ResolvedDtype], AnnotatorConfig]) -> Ite
 
 def build_annotator(config: AnnotatorConfig) -> Run:
     """Build an annotator in this process as a worker does."""
-    import cv2
+    from stages.process import settle_process
 
-    from stages.allocator import keep_large_blocks
-
-    cv2.setNumThreads(1)
-    keep_large_blocks()
+    settle_process("cpu", threads=1)
     annotator = config.build("cpu", WeightsStore(allow_network=False))
     return lambda images_hwc: annotator([_loaded(image_hwc) for image_hwc in images_hwc])
 

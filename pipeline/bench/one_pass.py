@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.bench.depth import random_midas
 from pipeline.bench.keypose import random_rtmo
-from pipeline.bench.measure import Table, fresh, rows_of
+from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Timing
 from pipeline.bench.sketch import random_pidinet
 from pipeline.bench.timed_runs import (
@@ -32,7 +32,7 @@ NETWORKS, INLINE, ON_RAY = "condset, the three networks alone", "all six conditi
 POSE_MODEL = "rtmo-m"
 
 
-def bench_every_condition(timing: Timing) -> Table:
+def bench_every_condition(timing: Timing, say: Say) -> Table:
     """Time the networks and the runs, with random weights; images are rounded up to whole shards."""
     import torch
 
@@ -50,13 +50,15 @@ def bench_every_condition(timing: Timing) -> Table:
         shards = math.ceil(timing.images / SAMPLES_PER_SHARD)
         alone = Inputs(scratch / "inputs", timing.size_pixels, shards, networks)
         every = replace(alone, annotators=(*networks, {"kind": "color"}, {"kind": "canny"}, {"kind": "segmentation"}))
+        say("drawing the images")
         fresh(write_inputs, alone)
         contenders: dict[str, Callable[[], Sequence[float]]] = {
             NETWORKS: partial(fresh, time_conditions, alone),
             ON_RAY: partial(fresh, time_on_ray, every),
             INLINE: partial(fresh, time_inline, every),
         }
-        rows = rows_of(contenders, timing.rounds)
+        rows = rows_of(contenders, timing.rounds, say)
+        say("where the time of a run goes")
         shares = fresh(time_shares, every)
     return Table(
         title=f"sketch, depth, keypose, color, canny and segmentation at {timing.size_pixels}x{timing.size_pixels}, "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.bench.measure import Table, fresh, rows_of
+from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Contender, Timing, build_annotator, least_seconds
 from pipeline.bench.plain_prepare import prepare_plainly
 from pipeline.bench.sketch import random_pidinet
@@ -34,7 +34,7 @@ PLAIN, ALONE = "plain loop: controlnet_aux, PIL, webdataset", "condset, the cond
 INLINE, ON_RAY = "condset prepare, inline", "condset prepare, Ray"
 
 
-def bench_prepare(timing: Timing, weights_dir: Path | None) -> Table:
+def bench_prepare(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
     """Time the contenders; the images of a round are rounded up to whole shards."""
     import torch
 
@@ -45,6 +45,7 @@ def bench_prepare(timing: Timing, weights_dir: Path | None) -> Table:
         annotators = ({"kind": "sketch", "weights": str(weights)}, {"kind": "color"}, {"kind": "segmentation"})
         shards = math.ceil(timing.images / SAMPLES_PER_SHARD)
         inputs = Inputs(scratch / "inputs", timing.size_pixels, shards, annotators)
+        say("drawing the images")
         fresh(write_inputs, inputs)
         sketch = partial(build_annotator, SketchConfig(weights=str(weights)))
         network = Contender(NETWORK, sketch, resolve_dtype("auto", "cpu"))
@@ -55,7 +56,8 @@ def bench_prepare(timing: Timing, weights_dir: Path | None) -> Table:
             INLINE: partial(fresh, time_inline, inputs),
             ON_RAY: partial(fresh, time_on_ray, inputs),
         }
-        rows = rows_of(contenders, timing.rounds, dict.fromkeys(contenders, least))
+        rows = rows_of(contenders, timing.rounds, say, dict.fromkeys(contenders, least))
+        say("where the time of a run goes")
         shares = fresh(time_shares, inputs)
     return Table(
         title=f"sketch, color and segmentation at {timing.size_pixels}x{timing.size_pixels}, "

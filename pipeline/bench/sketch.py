@@ -7,20 +7,20 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from pipeline.bench.measure import Table, fresh
+from pipeline.bench.measure import Say, Table, fresh
 from pipeline.bench.networks import SEED, Contender, Run, Timing, compare, in_both_dtypes, one_by_one
 from stages.annotators.sketch import NETWORK, SketchConfig
 from stages.weights import WeightsStore
 
 
-def bench_sketch(timing: Timing, weights_dir: Path | None) -> Table:
+def bench_sketch(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
     """Compare controlnet_aux's PidiNetDetector and condset; weights that are not on this machine are random."""
     found = WeightsStore(weights_dir, allow_network=False).find(NETWORK)
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         weights = found or fresh(random_pidinet, Path(scratch) / "random_pidinet.pth")
         reference = Contender("controlnet_aux PidiNetDetector", partial(build_reference, weights), "float32")
         ours = in_both_dtypes(lambda dtype: SketchConfig(dtype=dtype, weights=str(weights)))
-        return compare("PiDiNet", found is None, [reference, *ours], SketchConfig(weights=str(weights)), timing)
+        return compare("PiDiNet", found is None, [reference, *ours], SketchConfig(weights=str(weights)), timing, say)
 
 
 def random_pidinet(path: Path) -> Path:

@@ -82,18 +82,13 @@ def write_inputs(inputs: Inputs) -> None:
 
 def time_conditions(inputs: Inputs) -> list[float]:
     """Seconds per image of the annotators, an image on each core, with nothing read, encoded or written meanwhile."""
-    import cv2
-    import torch
-
-    from stages.allocator import keep_large_blocks
     from stages.members import load_pixels
+    from stages.process import settle_process
 
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         job, work = plan_work(inputs, Path(out), InlineExecutor())
         outcomes = [outcome for plan in job.plans for outcome in work.load(plan).outcomes]
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    keep_large_blocks()
+    settle_process("cpu", work.numerics.threads_per_worker)
     samples = [load_pixels(outcome) for outcome in outcomes if isinstance(outcome, StoredSample)]
     annotators = [each.build("cpu", work.weights) for each in work.annotators]
     with ThreadPoolExecutor(work.numerics.threads_per_worker) as cores:

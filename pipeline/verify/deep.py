@@ -30,6 +30,7 @@ from stages.errors import ConfigError, WeightsError
 from stages.load import load_labels
 from stages.members import load_pixels, read_crop
 from stages.precision import resolve_device
+from stages.process import settle_process
 from stages.records import Condition, IndexRow, Reason, Rejection, StoredSample
 from stages.settings import changed
 from stages.weights import WeightsStore
@@ -57,13 +58,10 @@ class DeepCheck:
         Raises WeightsError if weights are missing or are not those that the data set was made with, and ConfigError if
         a recorded dtype is none of the device's.
         """
-        import torch
-
         _check_weights(config, manifest, weights)
         self._weights = weights
         self._device = resolve_device(device)
-        if self._device == "cpu":
-            torch.set_num_threads(1)  # of each thread: as the data set was made
+        settle_process(self._device, os.cpu_count() or 1)  # as the data set was made
         self._image_format = config.image.format
         self._loading = loading_of(config)
         self._lock = threading.Lock()

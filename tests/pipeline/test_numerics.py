@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from pipeline.numerics import Numerics, numerics_of
 from stages.annotators.color import ColorConfig
 
@@ -18,6 +20,12 @@ def test_each_difference_is_named_with_both_values() -> None:
         "dtypes.sketch bfloat16 there, float32 here",
         "versions.torch absent there, 2.15.0 here",
     ]
+
+
+@pytest.mark.parametrize(("device", "differences"), [("cpu", []), ("cuda", ["threads_per_worker 8 there, 2 here"])])
+def test_on_a_cpu_the_number_of_threads_is_no_difference(device: str, differences: list[str]) -> None:
+    here = replace(HERE, device=device)
+    assert replace(here, threads_per_worker=8).differences(here) == differences
 
 
 def test_the_numerics_of_a_run_name_the_libraries_and_nothing_of_the_host() -> None:

@@ -89,10 +89,18 @@ def test_a_directory_with_foreign_files_is_refused(make_config: Make, run_inline
 
 def test_a_resume_under_other_numerics_says_so(make_config: Make, run_inline: Run, data_set: Path) -> None:
     (data_set / "shards/0000002.json").unlink()
+    said = run_saying(make_config(execution={"device": "cpu", "batch_size": 4}), data_set)
+    assert any("shard 0000000 was made under other numerics (batch_size 1 there, 4 here)" in each for each in said)
+
+
+def test_a_resume_with_other_threads_on_a_cpu_has_nothing_to_say(
+    make_config: Make, run_inline: Run, data_set: Path
+) -> None:
+    before = (data_set / "shards/0000002.tar").read_bytes()
+    (data_set / "shards/0000002.json").unlink()
     said = run_saying(make_config(execution={"device": "cpu", "threads_per_worker": 2}), data_set)
-    assert any(
-        "shard 0000000 was made under other numerics (threads_per_worker 1 there, 2 here)" in each for each in said
-    )
+    assert not any("numerics" in each for each in said)
+    assert (data_set / "shards/0000002.tar").read_bytes() == before
 
 
 def test_workers_and_devices_are_no_part_of_the_fingerprint(make_config: Make, run_inline: Run, data_set: Path) -> None:

@@ -13,6 +13,7 @@ def bench_for_machines(*arguments: str) -> dict[str, Any]:
     """Return what the command prints with --json: one round at 64 x 64."""
     result = CliRunner().invoke(app, [*arguments, "--size", "64", "--rounds", "1", "--images", "1000", "--json"])
     assert result.exit_code == 0, result.output
+    assert "round 1 of 1: " in result.stderr
     table: dict[str, Any] = json.loads(result.stdout)
     return table
 
