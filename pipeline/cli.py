@@ -16,6 +16,7 @@ import typer
 
 from pipeline import doctor, inspect_cli, push_cli, weights_cli
 from pipeline.bench import cli as bench
+from pipeline.saying import say
 
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
@@ -107,9 +108,9 @@ def run_prepare(
     directory, weights = Directory(out), _weights(weights_dir)
     with _stopping_cleanly():
         if retry is None:
-            summary = run(config, directory, executor, weights, _say)
+            summary = run(config, directory, executor, weights, say)
         else:
-            summary = retry_rejected(config, directory, executor, weights, _say, parse_reasons(retry))
+            summary = retry_rejected(config, directory, executor, weights, say, parse_reasons(retry))
     _report(out, summary)
 
 
@@ -119,7 +120,7 @@ def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_
     from pipeline.storage import Directory
 
     with _stopping_cleanly():
-        directory, summary = prepare_layer(config, Directory(onto), executor, _weights(weights_dir), _say)
+        directory, summary = prepare_layer(config, Directory(onto), executor, _weights(weights_dir), say)
     _report(str(directory), summary)
 
 
@@ -130,7 +131,7 @@ def _stopping_cleanly() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _say(f"interrupted; committed shards stay. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
+        say(f"interrupted; committed shards stay. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
 
 
@@ -194,10 +195,6 @@ def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
     from pipeline.executor import InlineExecutor
 
     return InlineExecutor()
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def _check_ray() -> "Finding":

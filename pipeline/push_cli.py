@@ -1,6 +1,6 @@
 """`condset push DATASET REPO [--private]`: publish a data set on a Hugging Face hub.
 
-Nothing is imported at module level but typer: `condset --help` loads this file.
+Nothing heavy is imported at module level: `condset --help` loads this file.
 """
 
 import shlex
@@ -8,6 +8,8 @@ import sys
 from typing import Annotated
 
 import typer
+
+from pipeline.saying import say
 
 
 def push(
@@ -24,12 +26,8 @@ def push(
     from pipeline.storage import Directory
 
     try:
-        address = upload(Directory(dataset), repository, private, HfApi(library_name="condset"), _say)
+        address = upload(Directory(dataset), repository, private, HfApi(library_name="condset"), say)
     except KeyboardInterrupt:
-        _say(f"interrupted; what is uploaded stays. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
+        say(f"interrupted; what is uploaded stays. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
     typer.echo(f"pushed to {address}")
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)

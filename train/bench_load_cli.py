@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.bench.cli import ESTIMATED_IMAGES, AsJson, Images, Rounds, Size, say
+from pipeline.bench.cli import ESTIMATED_IMAGES, AsJson, Images, Rounds, Size
+from pipeline.saying import say
 
 
 def bench_load(

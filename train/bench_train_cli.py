@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.bench.cli import AsJson, say
+from pipeline.bench.cli import AsJson
 from pipeline.cli import DeviceName
+from pipeline.saying import say
 from train.bench_models import ModelName
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import DeviceName, ExecutorName, WeightsDir, choose_executor
+from pipeline.saying import say
 from stages.precision import Dtype
 from train.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
 
@@ -86,7 +87,7 @@ def evaluate(
     surroundings = Surroundings(
         executor=lambda: choose_executor(executor, ray_address),
         weights=WeightsStore(weights_dir and weights_dir.absolute()),
-        say=lambda sentence: print(sentence, file=sys.stderr, flush=True),
+        say=say,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems interrupt with it
     try:

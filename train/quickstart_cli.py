@@ -3,13 +3,13 @@
 OUT/data ──train──> OUT/run ──evaluate on OUT/held_out──> OUT/eval
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import ExecutorName, choose_executor, run_prepare
+from pipeline.saying import say
 
 if TYPE_CHECKING:
     from train.evaluation import EvaluationJob
@@ -43,7 +43,7 @@ def quickstart(
     run_prepare(load_config(CONFIGS / "data.toml", HELD_OUT, PrepareConfig), held_out, InlineExecutor(), None)
     run_train(TrainJob(load_config(CONFIGS / "train.toml", [], TrainConfig), (data,), held_out, run))
     job = quickstart_evaluation((run,), held_out, out / "eval", SAMPLES)
-    quiet = Surroundings(InlineExecutor, WeightsStore(None), lambda sentence: print(sentence, file=sys.stderr))
+    quiet = Surroundings(InlineExecutor, WeightsStore(None), say)
     print(report_table(evaluate(job, quiet).report))
     picture = sorted((run / "previews").glob("*.png"))[-1]
     print(f"{picture} shows held-out conditions, the base model alone and with the adapter")

@@ -1,11 +1,12 @@
 """`condset bench`: what this machine does in a second, beside the reference implementation in the same run."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from pipeline.saying import say
 
 if TYPE_CHECKING:
     from pipeline.bench.measure import Table
@@ -22,11 +23,6 @@ WeightsDir = Annotated[
 ]
 Images = Annotated[int, typer.Option("--images", min=1, help="Estimate how long so many images take here.")]
 ESTIMATED_IMAGES = 600_000
-
-
-def say(sentence: str) -> None:
-    """Tell whoever waits; the result alone goes to the standard output."""
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def _multiple_of_64(size_pixels: int) -> int:

@@ -24,7 +24,7 @@ OneStageModel: TypeAlias = Literal["rtmo-s", "rtmo-m", "rtmo-l"]
 """What needs no detector of persons."""
 
 BATCH_SIZE = 8
-"""Of the contender that takes several images at once, as on a GPU; workers on a CPU take them one by one."""
+"""Of the contender that takes several images at once, as on a GPU; on a CPU each core takes them one by one."""
 MOST_CANDIDATES = 12
 """Of two scenes together, that random weights take for persons."""
 BOX_STRENGTH = 0.2
@@ -32,7 +32,7 @@ BOX_STRENGTH = 0.2
 
 
 def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None, say: Say) -> Table:
-    """Compare mmpose's inference_bottomup and condset, with all cores on a batch and with an image on each.
+    """Compare mmpose's inference_bottomup and condset, with a batch on each core and with an image on each.
 
     Weights that are not on this machine are random.
     """
