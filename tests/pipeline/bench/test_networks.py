@@ -102,7 +102,7 @@ def test_time_outside_of_every_known_place_is_that_of_loading() -> None:
 
 def test_time_within_a_known_place_is_counted_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep() -> None:
-        time.sleep(0.1)
+        time.sleep(0.5)  # long beside what a busy machine needs to start a thread
 
     monkeypatch.setitem(PLACES, sleep.__code__, "sleeping")
     with watched() as seconds:
