@@ -1,21 +1,23 @@
 """The executor protocol, and the inline executor: one process, no cluster. It is the specification of every other one.
 
-plan n+1 ──load (a thread)──┐
-plan n   ──annotate, commit─┴──> record n
+plan n + 2 ──load──┐
+plan n + 1 ──annotate──┐
+plan n     ──commit────┴──> record n
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from pipeline.config import PrepareConfig
 from pipeline.layout import lay_out, this_machine
 from pipeline.numerics import Numerics, numerics_of
+from pipeline.origin import LoadedShard
 from pipeline.plan import ShardPlan
 from pipeline.shards import ShardRecord
-from pipeline.work import ShardWorker, Work
+from pipeline.work import SHARDS_ANNOTATED, ShardWorker, Work
 
 
 class Executor(Protocol):
@@ -37,12 +39,12 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End every worker; after it nobody writes into the data set any more."""
+        """End every worker; after it nobody writes into the data set any more. May be called again."""
         ...
 
 
 class InlineExecutor:
-    """Runs everything in this process; the next shard is loaded while the networks work on this one."""
+    """Runs everything in this process; what three neighbouring shards need is done at the same time."""
 
     def numerics(self, config: PrepareConfig) -> Numerics:
         layout = lay_out(config.execution, this_machine(), inline=True)
@@ -51,15 +53,26 @@ class InlineExecutor:
     def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
         worker = ShardWorker(work, progress)
         stop = threading.Event()
-        with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
+        with ThreadPoolExecutor(1, "load") as loader, ThreadPoolExecutor(SHARDS_ANNOTATED, "shard") as shards:
+            in_flight: deque[Future[ShardRecord]] = deque()
             try:
-                loading = deque(loader.submit(work.load, plan, stop) for plan in plans[:1])
-                for position in range(len(plans)):
-                    loaded = loading.popleft().result()
-                    loading.extend(loader.submit(work.load, plan, stop) for plan in plans[position + 1 : position + 2])
-                    yield worker(loaded)
+                for plan in plans:
+                    loading = loader.submit(work.load, plan, stop)
+                    in_flight.append(shards.submit(_annotate_loaded, worker, loading))
+                    if len(in_flight) > SHARDS_ANNOTATED:
+                        yield in_flight.popleft().result()
+                while in_flight:
+                    yield in_flight.popleft().result()
             finally:
-                stop.set()  # after an error or Ctrl-C the shard that is being loaded is not waited for
+                # After an error or Ctrl-C nothing else is begun.
+                stop.set()
+                worker.close()
+                for pool in (loader, shards):
+                    pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """There is nothing to end: the loading thread ended with `run`."""
+        """There is nothing to end: every thread ended with `run`."""
+
+
+def _annotate_loaded(worker: ShardWorker, loading: Future[LoadedShard]) -> ShardRecord:
+    return worker(loading.result())

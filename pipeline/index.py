@@ -124,9 +124,14 @@ def open_index(directory: Directory) -> IndexFile:
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
             counts = from_metadata(parquet.metadata.metadata)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise ManifestError(f"{directory / INDEX_FILE} must be a parquet index, got {error}; prepare again") from None
+        raise ManifestError(
+            f"{directory / INDEX_FILE} must be a parquet index, got {error}; remove it and prepare again"
+        ) from None
     if schema.names != SCHEMA.names:
-        raise ManifestError(f"{directory / INDEX_FILE} must have columns {SCHEMA.names}, got {schema.names}")
+        raise ManifestError(
+            f"{directory / INDEX_FILE} must have columns {SCHEMA.names}, got {schema.names}; "
+            "remove it and prepare again"
+        )
     return IndexFile(rows, sha256, counts)
 
 

@@ -45,11 +45,16 @@ def prepare_layer(
             f"annotators must be new to {base}, got {', '.join(sorted(there))} which it has; leave them out"
         )
     layer_config = changed(
-        base_config(base, manifest), name=config.name, annotators=config.annotators, execution=config.execution
+        base_config(base, manifest),
+        name=config.name,
+        annotators=config.annotators,
+        execution=config.execution,
+        max_rejected_fraction=config.max_rejected_fraction,
     )
     found = resolve_models(layer_config, weights)
+    if not manifest.totals.samples:
+        raise ConfigError(f"{base} must have samples to annotate, got none; look at its rejected.jsonl")
     layer = base / LAYERS / "-".join(conditions)
-    layer.make()
     say(f"taking the images of {base}; [source] and [image] of the configuration are not used")
     job = Job(
         directory=layer,

@@ -69,7 +69,7 @@ def lay_out(execution: ExecutionConfig, has: Resources, inline: bool) -> Layout:
         device=device,
         workers=workers,
         threads_per_worker=threads,
-        cpus_per_worker=execution.cpus_per_worker or _share(has.cpus, workers, execution.cpus_per_load, device),
+        cpus_per_worker=execution.cpus_per_worker or _share(has, workers, execution.cpus_per_load, device),
         gpus_per_worker=gpus_per_worker,
         cpus_per_load=execution.cpus_per_load,
         batch_size=execution.batch_size or (CUDA_BATCH if device == "cuda" else 1),
@@ -79,12 +79,17 @@ def lay_out(execution: ExecutionConfig, has: Resources, inline: bool) -> Layout:
     return layout
 
 
-def _share(cpus: float, workers: int, cpus_per_load: float, device: str) -> float:
-    """CPUs for each worker: half of them next to a GPU, which outruns loading; else what little loading leaves."""
+def _share(has: Resources, workers: int, cpus_per_load: float, device: str) -> float:
+    """CPUs for each worker: half of them next to a GPU, which outruns loading; else what little loading leaves.
+
+    Loading needs its part on one node, so on a CPU it is left on the smallest: parts of several nodes would not do.
+    """
     if device == "cuda":
-        share = cpus / 2 / workers
+        share = has.cpus / 2 / workers
     else:
-        share = (cpus - cpus_per_load * math.ceil(workers / WORKERS_FED_BY_ONE_LOAD)) / workers
+        on_a_node = math.ceil(workers * has.node_cpus / has.cpus)
+        loads = math.ceil(on_a_node / WORKERS_FED_BY_ONE_LOAD)
+        share = (has.node_cpus - cpus_per_load * loads) / on_a_node
     return max(0.01, math.floor(share * 100) / 100)
 
 

@@ -87,7 +87,7 @@ def read_manifest(directory: Directory) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(f"{where} must be a data set's manifest, got none; `condset prepare` makes one") from None
     except ValueError as error:
-        raise ManifestError(f"{where} must be JSON, got {error}; prepare again to rewrite it") from None
+        raise ManifestError(f"{where} must be JSON, got {error}; remove it and prepare again") from None
     try:
         if fields["format"] != FORMAT_VERSION:
             raise ManifestError(f"{where} must have format {FORMAT_VERSION}, got {fields['format']}; use its condset")

@@ -9,6 +9,7 @@ set or added to it later.
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,13 +77,7 @@ class FromIndex:
         """
         rows = read_rows(self.directory, plan.start, plan.stop)
         outcomes = tuple(load_samples(rows, loading_of(self.config), stop))
-        lost = [each for each in outcomes if isinstance(each, Rejection) and each.reason in OUTAGE_REASONS]
-        if len(lost) > self.config.max_rejected_fraction * plan.rows:
-            raise TooManyRejected(
-                f"shard {plan.name} must lose at most {self.config.max_rejected_fraction:.0%} of its {plan.rows} rows, "
-                f"got {len(lost)} lost, first {lost[0].key}: {lost[0].reason} ({lost[0].detail}); "
-                "mend the source, or raise max_rejected_fraction, and run again"
-            )
+        _refuse_outage(plan, outcomes, self.config.max_rejected_fraction)
         return LoadedShard(plan, outcomes)
 
     def encode(self, sample: AnnotatedSample) -> EncodedSample:
@@ -99,7 +94,10 @@ class FromDataset:
     """The base's configuration, with the annotators of the layer."""
 
     def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
-        """Read the samples of one shard back, with the annotations that the index has for them."""
+        """Read the samples of one shard back, with the annotations that the index has for them.
+
+        Raises TooManyRejected as `FromIndex` does, if their label maps are away.
+        """
         shards = self.base / "shards"
         where = f"{shards / plan.name}{RECORD_SUFFIX}"
         try:
@@ -109,6 +107,7 @@ class FromDataset:
         record = ShardRecord.from_json(content, where)
         rows = {row.key: row for row in read_rows(self.base, plan.start, plan.stop) if row.rejection is None}
         outcomes = tuple(self._restore(rows[entry.key], read_sample(shards, record, entry)) for entry in record.samples)
+        _refuse_outage(plan, outcomes, self.config.max_rejected_fraction)
         return LoadedShard(plan, outcomes, hashlib.sha256(content).hexdigest())
 
     def _restore(self, row: IndexRow, members: dict[str, bytes]) -> StoredSample | Rejection:
@@ -122,3 +121,14 @@ class FromDataset:
 
     def encode(self, sample: AnnotatedSample) -> EncodedSample:
         return encode_conditions(sample)
+
+
+def _refuse_outage(plan: ShardPlan, outcomes: Sequence[StoredSample | Rejection], most: float) -> None:
+    """Raise TooManyRejected if what an outage gives took more than `most`, a fraction, of the rows of a plan."""
+    lost = [each for each in outcomes if isinstance(each, Rejection) and each.reason in OUTAGE_REASONS]
+    if len(lost) > most * plan.rows:
+        raise TooManyRejected(
+            f"shard {plan.name} must lose at most {most:.0%} of its {plan.rows} rows, got {len(lost)} lost, first "
+            f"{lost[0].key}: {lost[0].reason} ({lost[0].detail}); mend the source, or raise max_rejected_fraction, and "
+            "run again"
+        )

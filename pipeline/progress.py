@@ -4,6 +4,7 @@ On a terminal one line that renews itself; elsewhere (a log file, a batch system
 """
 
 import sys
+import threading
 import time
 from collections import Counter
 from types import TracebackType
@@ -17,10 +18,11 @@ LOG_INTERVAL_SECONDS = 30.0
 
 
 class RunProgress:
-    """Shows a run; entered for its duration, told of annotated samples and of committed shards."""
+    """Shows a run; entered for its duration, told of annotated samples and of committed shards, from any thread."""
 
     def __init__(self, shards: int, rows: int) -> None:
         """Expect `shards` shards with `rows` rows of the index together."""
+        self._lock = threading.Lock()
         self._console = Console(stderr=True)
         self._shards_expected = shards
         self._rows_expected = rows
@@ -57,14 +59,16 @@ class RunProgress:
 
     def annotated(self, samples: int) -> None:
         """Some samples went through the networks; their shard is not committed yet."""
-        self._samples += samples
-        self._show(samples)
+        with self._lock:
+            self._samples += samples
+            self._show(samples)
 
     def committed(self, record: ShardRecord) -> None:
         """A shard is on disk."""
-        self._shards += 1
-        self.rejected.update(each.reason.value for each in record.rejected)
-        self._show(len(record.rejected))
+        with self._lock:
+            self._shards += 1
+            self.rejected.update(each.reason.value for each in record.rejected)
+            self._show(len(record.rejected))
 
     def _show(self, rows: int) -> None:
         self._bar.update(self._task, advance=rows, columns=self._columns())

@@ -12,6 +12,8 @@ import contextlib
 import logging
 import os
 import pickle
+import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,10 +27,12 @@ from pipeline.numerics import Numerics, numerics_of
 from pipeline.origin import LoadedShard
 from pipeline.plan import ShardPlan
 from pipeline.shards import ShardRecord
-from pipeline.work import ShardWorker, Work
+from pipeline.work import SHARDS_ANNOTATED, ShardWorker, Work
 from stages.errors import CondsetError, ConfigError, WorkerError
 
 POLL_SECONDS = 0.5
+KNOCK_SECONDS = 10.0
+"""A cluster that is there answers sooner."""
 
 
 class RayExecutor:
@@ -71,7 +75,12 @@ class RayExecutor:
             .map(
                 _Annotate,  # type: ignore[arg-type]  # Ray builds the class in each actor
                 fn_constructor_args=(work, counter, home),
-                compute=ActorPoolStrategy(size=min(layout.workers, len(plans))),
+                compute=ActorPoolStrategy(
+                    size=min(layout.workers, len(plans)),
+                    max_tasks_in_flight_per_actor=SHARDS_ANNOTATED,
+                    max_concurrent_calls_per_actor=SHARDS_ANNOTATED,
+                    enable_true_multi_threading=True,
+                ),
                 num_cpus=layout.cpus_per_worker,
                 num_gpus=layout.gpus_per_worker,
             )
@@ -110,7 +119,10 @@ class _Load:
         self._home = home
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        import cv2
+
         enter(self._home)
+        cv2.setNumThreads(1)  # the cores are divided among the tasks already, as `settle_process` does for the others
         return {"shard": _outcome(lambda: self._work.load(pickle.loads(row["plan"])))}
 
 
@@ -206,19 +218,40 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     try:
-        with _stderr_closed():
+        _knock(address)
+        with _stderr_closed(), _sigterm_kept():
             ray.init(
                 address=address or "local",
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         first_line = str(error).partition("\n")[0]
         raise ConfigError(
             f"--ray-address must lead to a running Ray cluster, got {address!r} ({first_line}); start one with "
             "`ray start --head`, or use --executor inline"
         ) from error
+
+
+def _knock(address: str | None) -> None:
+    """Connect to a cluster's "host:port" and hang up: Ray itself would wait minutes for one that is not there."""
+    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keep what SIGTERM does in this process: Ray sets a handler that ends it at once, with nothing kept."""
+    if threading.current_thread() is not threading.main_thread():  # Ray sets none there
+        yield
+        return
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -85,16 +86,17 @@ def retry_rejected(
             f"{directory} must have no layers to be changed by --retry-rejected, got {', '.join(layers)}; "
             f"remove {LAYERS}/, retry, and add them again with --onto"
         )
-    job = plan_dataset(config, directory, weights, say)
-    describe = partial(describe_dataset, directory)
-    summary = run_job(job, executor, weights, say, describe)
-    again = tuple(job.plans[number] for number in _shards_with(directory, reasons))
-    if not again:
-        say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
-        return summary
-    retry = 1 + last_retry(directory / "shards")
-    origin = FromRejected(FromIndex(directory, config), reasons, retry)
-    return run_job(replace(job, origin=origin, again=again), executor, weights, say, describe)
+    with closing(executor):
+        job = plan_dataset(config, directory, executor, weights, say)
+        describe = partial(describe_dataset, directory)
+        summary = run_job(job, executor, weights, say, describe)
+        again = tuple(job.plans[number] for number in _shards_with(directory, reasons))
+        if not again:
+            say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
+            return summary
+        retry = 1 + last_retry(directory / "shards")
+        origin = FromRejected(FromIndex(directory, config), reasons, retry)
+        return run_job(replace(job, origin=origin, again=again), executor, weights, say, describe)
 
 
 def parse_reasons(text: str) -> frozenset[Reason]:

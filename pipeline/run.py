@@ -5,6 +5,7 @@ weights ──> index (trusted if there) ──> fingerprint (refused if another
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -78,11 +79,14 @@ def prepare(
     `say` is given sentences for the user. Raises WeightsError before the first sample, ShardConflict if the directory
     holds another data set, and whatever CondsetError a worker met; committed shards stay, and the next run goes on.
     """
-    job = plan_dataset(config, directory, weights, say)
-    return run_job(job, executor, weights, say, partial(describe_dataset, directory))
+    with closing(executor):
+        job = plan_dataset(config, directory, executor, weights, say)
+        return run_job(job, executor, weights, say, partial(describe_dataset, directory))
 
 
-def plan_dataset(config: PrepareConfig, directory: Directory, weights: WeightsStore, say: Callable[[str], None]) -> Job:
+def plan_dataset(
+    config: PrepareConfig, directory: Directory, executor: Executor, weights: WeightsStore, say: Callable[[str], None]
+) -> Job:
     """Find the weights, write the index unless it is there, and plan the shards."""
     found = resolve_models(config, weights)
     _claim(directory)
@@ -90,6 +94,7 @@ def plan_dataset(config: PrepareConfig, directory: Directory, weights: WeightsSt
     if directory.exists(INDEX_FILE):
         index = open_index(directory)
     else:
+        executor.numerics(config)  # what the machine or the cluster lacks is said before hours of listing, not after
         say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
         index = write_index(directory, config.source, config.limit)
         say(_describe_index(index))
@@ -129,17 +134,19 @@ def run_job(
 ) -> Summary:
     """Make the shards of a job that are not committed yet; `describe` what is complete, then say so in dataset.json."""
     directory, shards = job.directory, job.directory / "shards"
-    shards.make()
     shards.remove_partials()
     known = read_manifest(directory) if directory.exists(MANIFEST_FILE) else None
     if known:
         refuse_other(str(directory), known.inputs, job.inputs)
+    else:
+        _refuse_foreign_shards(job)
     todo = [*missing(job.plans, shards), *job.again]
     if known and known.complete and not todo:
         return Summary(known, 0, 0.0)
     try:
         numerics = executor.numerics(job.config) if todo else read_record(shards, job.plans[0].name).numerics
         manifest = _manifest(job, numerics)
+        shards.make()
         write_manifest(directory, manifest)
         announce(say, len(job.plans), len(todo), numerics, shards)
         work = Work(shards, job.origin, job.config.annotators, manifest.fingerprint, numerics, weights)
@@ -168,6 +175,17 @@ def _claim(directory: Directory) -> None:
             "give another --out"
         )
     directory.make()
+
+
+def _refuse_foreign_shards(job: Job) -> None:
+    """Refuse shards of another configuration, of which no dataset.json tells any more."""
+    shards, plans = job.directory / "shards", {plan.name: plan for plan in job.plans}
+    for name in committed_names(shards)[:1]:
+        if name not in plans or read_record(shards, name).plan != plans[name].digest(fingerprint(job.inputs)):
+            raise ShardConflict(
+                f"{shards / name} must be a shard of this configuration, got one of another and no {MANIFEST_FILE}; "
+                "give another --out, or remove the directory"
+            )
 
 
 def announce(say: Callable[[str], None], shards: int, todo: int, numerics: Numerics, directory: Directory) -> None:

@@ -2,12 +2,16 @@
 
     ShardPlan ──Work.load──> LoadedShard ──ShardWorker──> tar + record ──> ShardRecord
 
+    shard n      annotate ────────────┐ commit
+    shard n + 1                       └ annotate ────────────┐ commit
+
 `Work` is a few kilobytes of settings and travels to the workers; a `ShardWorker` holds the networks and stays.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pipeline.numerics import Numerics
@@ -17,12 +21,15 @@ from pipeline.shards import Outcome, SampleEntry, ShardRecord, commit_shard, rec
 from pipeline.storage import Directory
 from stages.annotate import Annotation, OnCores, OnGpu
 from stages.annotators.protocol import AnnotatorConfig
+from stages.errors import WorkerError
 from stages.process import settle_process
 from stages.records import StoredSample
 from stages.weights import WeightsStore
 
 THREADS = "annotate"
 """The beginning of the names of a worker's threads."""
+SHARDS_ANNOTATED = 2
+"""How many shards a worker is given at once: one is annotated while the other is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,11 @@ class Work:
 
 
 class ShardWorker:
-    """Holds every network of the data set; ready when built, used from one thread."""
+    """Holds every network of the data set; ready when built.
+
+    Called from two threads, it annotates one shard while the last images of the other are finished and committed; from
+    more, the others wait their turn.
+    """
 
     def __init__(self, work: Work, progress: Callable[[int], None]) -> None:
         """Settle the process and load the networks. `progress` is told how many samples were annotated."""
@@ -52,23 +63,39 @@ class ShardWorker:
         self._work = work
         self._progress = progress
         annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)
-        pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
+        self._turn = threading.Lock()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
         self._annotation: Annotation = (
-            OnCores(annotators, numerics.batch_size, work.origin.encode, pool, threads)
+            OnCores(annotators, numerics.batch_size, work.origin.encode, self._pool, threads)
             if numerics.device == "cpu"
-            else OnGpu(annotators, numerics.batch_size, work.origin.encode, pool)
+            else OnGpu(annotators, numerics.batch_size, work.origin.encode, self._pool)
         )
 
     def __call__(self, shard: LoadedShard) -> ShardRecord:
         """Annotate, encode and commit one shard: every outcome of loading is written or rejected."""
         stored = [outcome for outcome in shard.outcomes if isinstance(outcome, StoredSample)]
-        annotated = iter(self._annotation(stored, self._progress))
+        with ExitStack() as turn:
+            turn.enter_context(self._turn)
+            annotated = iter(self._annotation(stored, self._progress, all_begun=turn.close))
         outcomes: list[Outcome] = [
             next(annotated) if isinstance(outcome, StoredSample) else outcome for outcome in shard.outcomes
         ]
+        try:
+            return self._commit(shard, outcomes)
+        except OSError as error:
+            raise WorkerError(
+                f"{self._work.shards} must be writable for shard {shard.plan.name}, got {error}; make room or mend the "
+                "storage, and run again"
+            ) from error
+
+    def _commit(self, shard: LoadedShard, outcomes: Sequence[Outcome]) -> ShardRecord:
         work = self._work
         if shard.replacement:
             return recommit_shard(work.shards, shard.replacement, work.numerics, outcomes)
         made = [outcome for outcome in outcomes if not isinstance(outcome, SampleEntry)]
         assert len(made) == len(outcomes), "only a replacement keeps samples"
         return commit_shard(work.shards, shard.plan, work.fingerprint, work.numerics, made, shard.base_sha256)
+
+    def close(self) -> None:
+        """Begin with no other image; a shard that is being annotated ends with an error."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,8 @@
 A core that keeps its image waits for nobody. Cores that share one meet after every layer, and the slowest sets the
 pace: two cores make 1.3 to 1.5 times as many images apart as together (measured with every network here), and the
 result cannot depend on how many there are. Outcomes come in the order of the samples, whatever finishes first.
+
+Neighbouring shards overlap: once the last batch of one has begun, the first of the next may.
 """
 
 from collections import deque
@@ -32,12 +34,16 @@ Encode: TypeAlias = Callable[[AnnotatedSample], EncodedSample]
 
 
 class Annotation(Protocol):
-    """Networks ready to run, and how; used from one thread."""
+    """Networks ready to run, and how; called again once `all_begun` has been."""
 
     def __call__(
-        self, samples: Sequence[StoredSample], progress: Callable[[int], None]
+        self, samples: Sequence[StoredSample], progress: Callable[[int], None], all_begun: Callable[[], None]
     ) -> list[EncodedSample | Rejection]:
-        """Annotate and encode samples of one size; `progress` is told the number of samples after each batch."""
+        """Annotate and encode samples of one size.
+
+        `progress` is told after each batch how many were not rejected; `all_begun` is called when no sample is left
+        that the networks would begin with: they may have others meanwhile.
+        """
         ...
 
 
@@ -53,7 +59,7 @@ class OnCores:
     number_of_cores: int
 
     def __call__(
-        self, samples: Sequence[StoredSample], progress: Callable[[int], None]
+        self, samples: Sequence[StoredSample], progress: Callable[[int], None], all_begun: Callable[[], None]
     ) -> list[EncodedSample | Rejection]:
         outcomes: list[EncodedSample | Rejection] = []
         queued: deque[Future[list[EncodedSample | Rejection]]] = deque()
@@ -61,13 +67,14 @@ class OnCores:
         def take() -> None:
             made = queued.popleft().result()
             outcomes.extend(made)
-            progress(len(made))
+            progress(_annotated_of(made))
 
         try:
             for batch in _batches(samples, self.batch_size):
                 queued.append(self.cores.submit(self._annotated, batch))
                 if len(queued) >= QUEUED_BATCHES * self.number_of_cores:
                     take()
+            all_begun()
             while queued:
                 take()
         finally:
@@ -90,7 +97,7 @@ class OnGpu:
     threads: ThreadPoolExecutor
 
     def __call__(
-        self, samples: Sequence[StoredSample], progress: Callable[[int], None]
+        self, samples: Sequence[StoredSample], progress: Callable[[int], None], all_begun: Callable[[], None]
     ) -> list[EncodedSample | Rejection]:
         batches = _batches(samples, self.batch_size)
         outcomes: list[Future[EncodedSample] | Rejection] = []
@@ -98,9 +105,11 @@ class OnGpu:
         for number, batch in enumerate(batches):
             loaded = [future.result() for future in decoding]
             decoding = self._decode(batches[number + 1]) if number + 1 < len(batches) else []
-            outcomes += [self._encode(outcome) for outcome in annotate_batch(self.annotators, loaded)]
+            annotated = annotate_batch(self.annotators, loaded)
+            outcomes += [self._encode(outcome) for outcome in annotated]
             _wait(outcomes[: -BACKLOG_BATCHES * self.batch_size][-len(batch) :])
-            progress(len(batch))
+            progress(_annotated_of(annotated))
+        all_begun()
         return [outcome if isinstance(outcome, Rejection) else outcome.result() for outcome in outcomes]
 
     def _decode(self, batch: Sequence[StoredSample]) -> list[Future[LoadedSample]]:
@@ -114,6 +123,10 @@ class OnGpu:
 
 def _batches(samples: Sequence[StoredSample], batch_size: int) -> list[Sequence[StoredSample]]:
     return [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+
+
+def _annotated_of(outcomes: Sequence[object]) -> int:
+    return sum(not isinstance(outcome, Rejection) for outcome in outcomes)
 
 
 def _wait(outcomes: Sequence[Future[EncodedSample] | Rejection]) -> None:

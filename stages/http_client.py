@@ -1,6 +1,6 @@
 """One attempt to fetch one URL with aiohttp: the bytes, or why there are none. The only module that imports aiohttp.
 
-    URL ──redirects, guarded addresses──> answer ──status, X-Robots-Tag──> body ──size cap, encoding──> bytes | Failure
+    URL, as published ──redirects, guarded addresses──> answer ──status, robots──> body ──size cap──> bytes | Failure
 
 The invariant: what comes out depends on what this URL's server did, not on time, order or other URLs. A connection
 serves one URL: bytes that a server sends beyond its Content-Length would be taken for the answer to the next one.
@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from aiohttp.abc import ResolveResult
+from yarl import URL
 
 from stages.errors import SourceError
 from stages.http_addresses import AddressGuard, RefusedAddress, parse_networks
@@ -30,6 +32,12 @@ ROBOT = "condset"
 
 OUR_OWN_LACK = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """Failures to connect that are this machine's and no property of a URL."""
+
+LONGEST_HEADER_BYTES = 1 << 16
+"""Of an answer; some sites send ten kilobytes of policies."""
+
+LEGAL = "%!$&'()*+,/:;=?@~[]|"
+"""In a path or a query, besides letters, digits and "_.-": what servers take as it is."""
 
 STATUS_REASONS = {404: Reason.HTTP_404, 410: Reason.HTTP_410, 429: Reason.HTTP_429}
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -89,17 +97,41 @@ def open_session(config: FetchConfig) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[_send_once],
         auto_decompress=False,
+        requote_redirect_url=False,
+        max_line_size=LONGEST_HEADER_BYTES,
+        max_field_size=LONGEST_HEADER_BYTES,
     )
 
 
 async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request again by itself when its connection breaks off: attempts are counted here."""
+    """Send a request, or what a redirect made of it, once: when its connection breaks off, aiohttp would try again."""
+    request.url = legal(request.url)
     try:
         return await send(request)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise aiohttp.ClientConnectionError(str(error)) from error
+
+
+def as_published(url: str) -> URL:
+    """Take a URL apart without rewriting its path and query: servers sign them, or name files by their escapes.
+
+    Raises ValueError if it is none, or has no host.
+    """
+    named, parts = URL(url), urlsplit(url)  # the one writes the host as DNS knows it, the other changes nothing
+    return _leading_to(named, parts.path, parts.query)
+
+
+def legal(url: URL) -> URL:
+    """Escape what no request may hold, as browsers do: white space, quotes, what is not ASCII."""
+    path, query = (quote(part, LEGAL, errors="surrogateescape") for part in (url.raw_path, url.raw_query_string))
+    return _leading_to(url, path, query)
+
+
+def _leading_to(host: URL, path: str, query: str) -> URL:
+    """Another URL of the same host, whose path and query are written as they are given."""
+    return URL.build(scheme=host.scheme, authority=host.raw_authority, path=path, query_string=query, encoded=True)
 
 
 async def get(session: aiohttp.ClientSession, url: str, config: FetchConfig) -> bytes | Failure:
@@ -110,7 +142,7 @@ async def get(session: aiohttp.ClientSession, url: str, config: FetchConfig) -> 
     host = url.split("/", 3)[2].rpartition("@")[2]
     try:
         with _own_lacks_raised():
-            async with session.get(url, max_redirects=config.max_redirects + 1) as answer:
+            async with session.get(as_published(url), max_redirects=config.max_redirects + 1) as answer:
                 return _refused(answer, config) or await _receive(answer, config)
     except TimeoutError:
         limits = f"{config.connect_seconds:g} s, pause at most {config.read_seconds:g} s and end in "
@@ -137,7 +169,9 @@ def _own_lacks_raised() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in OUR_OWN_LACK:
+        # A machine without IPv6 has no address to reach an IPv6 address from; that is no lack of ports.
+        to_ipv6 = isinstance(error, aiohttp.ClientConnectorError) and ":" in error.host
+        if error.errno not in OUR_OWN_LACK or (error.errno == errno.EADDRNOTAVAIL and to_ipv6):
             raise
         raise SourceError(
             f"fetching must open a connection, got {os.strerror(error.errno)} on this machine; lower fetch.concurrency "

@@ -7,6 +7,7 @@ Files are read one after the other; images on the web are fetched all at once, a
 while others are under way. Either way a sample is a function of its row and bytes, and the order is the rows'.
 """
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ def load_samples(
 ) -> list[StoredSample | Rejection]:
     """Load many candidates, in their order; those on the web concurrently.
 
-    Setting `stop` ends the fetching with asyncio.CancelledError. Raises SourceError if the storage fails.
+    Setting `stop` ends it with asyncio.CancelledError. Raises SourceError if the storage fails.
     """
     on_the_web = [n for n, row in enumerate(rows) if row.rejection is None and is_web_url(row.image_uri)]
     fetched = fetch_urls(
@@ -51,7 +52,12 @@ def load_samples(
         stop,
     )
     outcomes = dict(zip(on_the_web, fetched, strict=True))
-    return [outcomes[n] if n in outcomes else load_sample(row, loading) for n, row in enumerate(rows)]
+    for n, row in enumerate(rows):
+        if stop is not None and stop.is_set():
+            raise asyncio.CancelledError
+        if n not in outcomes:
+            outcomes[n] = load_sample(row, loading)
+    return [outcomes[n] for n in range(len(rows))]
 
 
 def load_sample(row: IndexRow, loading: Loading) -> StoredSample | Rejection:

@@ -72,7 +72,9 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
 
 
-OUTAGE_REASONS = frozenset({Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.HTTP_5XX, Reason.MISSING_FILE})
+OUTAGE_REASONS = frozenset(
+    {Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.HTTP_5XX, Reason.MISSING_FILE, Reason.MISSING_LABELS}
+)
 """The reasons that an outage gives rather than the data; `max_rejected_fraction` counts these alone."""
 
 

@@ -8,6 +8,7 @@ Invariant: no file of a known model is used, or given its final name, before its
 an error, never replaced behind the user's back.
 """
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -54,7 +55,7 @@ class WeightsStore:
         """
         if own_file is not None:
             path = Path(own_file).expanduser()
-            if not path.is_file():
+            if not _is_file(name, path):
                 raise WeightsError(
                     f"weights of {name} must be a file, got {own_file!r}; correct the path or leave it out"
                 )
@@ -70,7 +71,7 @@ class WeightsStore:
         """Return where the file of model `name` is on this machine, unchecked, or None. Never uses the network."""
         model = _model(name)
         for directory in self._directories():
-            if (directory / model.file).is_file():
+            if _is_file(name, directory / model.file):
                 return directory / model.file
         if isinstance(model.source, HubFile):
             from huggingface_hub import try_to_load_from_cache
@@ -241,8 +242,19 @@ def _model(name: str) -> Model:
 
 
 def _sha256(name: str, path: Path) -> str:
-    try:
+    with _unreadable_explained(name):
         return file_sha256(path)
+
+
+def _is_file(name: str, path: Path) -> bool:
+    with _unreadable_explained(name):  # pathlib raises for a directory that may not be entered
+        return path.is_file()
+
+
+@contextlib.contextmanager
+def _unreadable_explained(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise WeightsError(f"weights of {name} must be readable, got {error}; correct its permissions") from error
 

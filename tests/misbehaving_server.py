@@ -2,6 +2,7 @@
 
     /photo/7   the photograph 7            /drip/7   a byte now and then, for ever
     /reset/7   a reset instead of an answer          ... one way for each first part of the path
+    /to?/x     a redirect to /x                      /x      any other path: not found
 
 It listens on 127.0.0.1 and, at the same port, on 127.0.0.2, where nobody may be led to.
 """
@@ -25,7 +26,9 @@ from stages.records import Reason
 HUGE_BYTES = 200_000_000
 PIECE_BYTES = 1 << 16
 
-BROUGHT = frozenset({"photo", "chunked", "unsized", "gzipped", "redirect", "flaky", "busy", "later", "mislabelled"})
+BROUGHT = frozenset(
+    {"photo", "chunked", "unsized", "gzipped", "redirect", "flaky", "busy", "later", "mislabelled", "policies"}
+)
 """The ways that end with the photograph."""
 
 REASONS = {
@@ -134,8 +137,13 @@ class MisbehavingServer:
         self.most_requests[host] = max(self.most_requests[host], self.open_requests[host])
         try:
             await asyncio.sleep(self._longest_delay_seconds * random_for(self.seed, "delay", path).random())
-            _, way, number = path.split("/")
-            await self._answer("photo" if self.is_mended else way, int(number), path, reader, writer)
+            match path.split("/"):
+                case ["", way, number] if number.isdecimal():
+                    await self._answer("photo" if self.is_mended else way, int(number), path, reader, writer)
+                case _ if path.startswith("/to?"):
+                    writer.write(_head(302, f"Location: {path.removeprefix('/to?')}", "Content-Length: 0"))
+                case _:
+                    writer.write(_head(404, "Content-Length: 0"))
         finally:
             self.open_requests[host] -= 1
 
@@ -147,6 +155,8 @@ class MisbehavingServer:
         match way:
             case "photo":
                 writer.write(_head(200, sized, "Content-Type: image/jpeg") + photograph)
+            case "policies":
+                writer.write(_head(200, sized, f"Content-Security-Policy: {'img-src x; ' * 2000}") + photograph)
             case "mislabelled":
                 writer.write(_head(200, sized, "Content-Type: text/html") + photograph)
             case "chunked":

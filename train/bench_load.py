@@ -1,24 +1,28 @@
 """`condset bench load`: shards to training batches, with images and with cached latents, beside webdataset's loader.
 
-    drawn scenes ──prepare──> data set ──encode──> latents     once, with the tiny base model's VAE
+    drawn scenes ──prepare──> data set ──encode──> latents     once, with the tiny base model's random VAE
     webdataset, images, latents, webdataset, ...               each in a fresh process; the medians are compared
 
 Nothing trains: what is measured is the most that a device can be fed. The files were just written and lie in the
 system's page cache. The invariant: every contender gives batches of image, or latents, and condition of the same
-samples, decoded and shuffled; ours also checks each sample's crc32 and draws its caption, time step and noise.
+samples, decoded and shuffled; ours also checks each sample's crc32 and draws its caption, time step and noise. The
+limit is that of decoding alone: the pictures of a sample, on all cores.
 """
 
 import itertools
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.bench.measure import Say, fresh, in_turn
+from pipeline.bench.limit import Bottleneck, Limit
+from pipeline.bench.measure import Say, Table, fresh, rows_of
+from pipeline.layout import this_machine
 from train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -57,26 +61,23 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One contender's figures."""
-
-    name: Contender
-    images_per_second: float
-    """From the median of the rounds."""
-    ratio: float
-    """Over webdataset in one process."""
-    batches_per_second: float
-    stored_bytes_per_second: float
-    """Of the shards, and of the layer for latents: what the storage has to give."""
-
-
-@dataclass(frozen=True, slots=True)
 class LoadBench:
     """The result of `bench_load`."""
 
     setting: Setting
-    rounds: int
-    figures: tuple[Figure, ...]
+    table: Table
+    stored_bytes_per_second: Mapping[str, float]
+    """Of the shards, and of the layer for latents: what the storage has to give each contender."""
+
+    def lines(self, images: int) -> list[str]:
+        """Say it to people, with how long reading `images` images takes with the last contender."""
+        rates = "; ".join(f"{name} {rate / 1e6:.1f}" for name, rate in self.stored_bytes_per_second.items())
+        return [*self.table.lines(images), f"  MB a second of the storage: {rates}"]
+
+    def for_machines(self, images: int) -> dict[str, object]:
+        """Return the same as plain values: the table's, and the fields of this class."""
+        stored = {"stored_bytes_per_second": dict(self.stored_bytes_per_second)}
+        return self.table.for_machines(images) | {"setting": asdict(self.setting)} | stored
 
 
 def bench_load(setting: Setting, rounds: int, say: Say) -> LoadBench:
@@ -85,27 +86,20 @@ def bench_load(setting: Setting, rounds: int, say: Say) -> LoadBench:
         scratch = Path(name)
         say("making the data set")
         fresh(make_data, setting, scratch)
-        seconds: dict[Contender, list[float]] = {contender: [] for contender in Contender}
-        for contender in in_turn(Contender, rounds, say):
-            seconds[contender].append(fresh(batch_seconds, setting, scratch, contender))
-        stored = {contender: stored_bytes(scratch / "data", contender) / setting.samples for contender in Contender}
-    return LoadBench(setting, rounds, figures_of(seconds, stored, setting.batch_size))
-
-
-def figures_of(
-    seconds: Mapping[Contender, Sequence[float]], stored: Mapping[Contender, float], batch_size: int
-) -> tuple[Figure, ...]:
-    """Reduce the rounds' seconds per batch to their medians; `stored` is the bytes of a sample."""
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
-    return tuple(
-        Figure(
-            name=name,
-            images_per_second=batch_size / median,
-            ratio=medians[Contender.WEBDATASET] / median,
-            batches_per_second=1 / median,
-            stored_bytes_per_second=stored[name] * batch_size / median,
-        )
-        for name, median in medians.items()
+        say("what this machine can do at most")
+        limits = fresh(decoding_limits, setting, scratch)
+        contenders = {each: partial(fresh, seconds_per_image, setting, scratch, each) for each in Contender}
+        rows = rows_of(contenders, rounds, say, limits)
+        stored = {each: stored_bytes(scratch / "data", each) / setting.samples for each in Contender}
+    size = f"{setting.size_pixels}x{setting.size_pixels}"
+    return LoadBench(
+        setting,
+        Table(
+            f"image and color of drawn scenes at {size}, batch {setting.batch_size}, {setting.workers} workers on "
+            f"{this_machine().cpus:g} cores, {rounds} rounds of {setting.batches} batches, from the page cache",
+            rows,
+        ),
+        {row.name: row.images_per_second * stored[Contender(row.name)] for row in rows},
     )
 
 
@@ -146,17 +140,45 @@ def stored_bytes(data: Path, contender: Contender) -> int:
     return sum(tar.stat().st_size for tar in tars)
 
 
-def batch_seconds(setting: Setting, scratch: Path, contender: Contender) -> float:
-    """Read batches with one contender; return the mean seconds of a timed one. Wants a process of its own."""
+def decoding_limits(setting: Setting, scratch: Path) -> dict[Contender, Limit]:
+    """Measure what decoding the stored pictures takes on all cores, with nothing read, drawn or stacked.
+
+    Latents are numbers that need no decoding, but their condition is a picture too.
+    """
+    from stages.image import decode_stored
+    from train.conditions import decode_condition
+
+    reader = open_reader(_config(setting, scratch, Contender.IMAGES), scratch / "data")
+    places = [(shard.name, position) for shard in reader.shards for position in range(shard.samples)]
+    samples = [reader.sets[0].read(*place)[1] for place in places]
+    image = _seconds_on_all_cores(decode_stored, [each["jpg"] for each in samples])
+    decode_picture = partial(decode_condition, where="the data of the bench")
+    condition = _seconds_on_all_cores(decode_picture, [each[f"{CONDITION}.png"] for each in samples])
+    of_both, of_one = (Limit(seconds, Bottleneck.DECODING) for seconds in (image + condition, condition))
+    return dict.fromkeys(Contender, of_both) | {Contender.LATENTS: of_one}
+
+
+def _seconds_on_all_cores(decode: Callable[[bytes], object], files: Sequence[bytes]) -> float:
+    """Seconds per file, after one that warms up."""
+    decode(files[0])
+    with ThreadPoolExecutor(int(this_machine().cpus)) as cores:
+        started = time.perf_counter()
+        for _ in cores.map(decode, files):
+            pass
+        return (time.perf_counter() - started) / len(files)
+
+
+def seconds_per_image(setting: Setting, scratch: Path, contender: Contender) -> float:
+    """Read batches with one contender; return the mean seconds of an image. Wants a process of its own."""
     if contender in (Contender.WEBDATASET, Contender.WORKERS):
         processes = setting.workers if contender is Contender.WORKERS else 0
-        return _timed(webdataset_batches(setting, scratch / "data", processes), setting.batches)
+        return _timed(webdataset_batches(setting, scratch / "data", processes), setting)
     from train.loader import loading
 
     config = _config(setting, scratch, contender)
     ranges = (range(start, start + setting.batch_size) for start in itertools.count(step=setting.batch_size))
     with loading(open_reader(config, scratch / "data"), ranges, config.loader, pin=False) as batches:
-        return _timed(batches, setting.batches)
+        return _timed(batches, setting)
 
 
 def webdataset_batches(setting: Setting, data: Path, processes: int) -> Iterator[object]:
@@ -194,10 +216,10 @@ def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfi
     )
 
 
-def _timed(batches: Iterator[object], timed: int) -> float:
+def _timed(batches: Iterator[object], setting: Setting) -> float:
     for _ in itertools.islice(batches, WARM_UP_BATCHES):
         pass
     started = time.perf_counter()
-    count = sum(1 for _ in itertools.islice(batches, timed))
-    assert count == timed, "the loaders are endless"
-    return (time.perf_counter() - started) / timed
+    count = sum(1 for _ in itertools.islice(batches, setting.batches))
+    assert count == setting.batches, "the loaders are endless"
+    return (time.perf_counter() - started) / (setting.batches * setting.batch_size)

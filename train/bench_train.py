@@ -12,14 +12,16 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.bench.measure import Say, fresh, in_turn, peak_memory_bytes
+from pipeline.bench.device import device_name, finish
+from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of, multiplied_dtype
+from pipeline.bench.measure import Say, Table, compared, fresh, in_turn, peak_memory_bytes
 from stages.precision import Dtype
 from train.bench_models import ModelName
 from train.captions import CaptionCache
@@ -86,21 +88,8 @@ class Measured:
     """Of the warm-up too."""
     peak_memory_bytes: int
     """Of the GPU's allocator, or of the process on a CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One contender's figures."""
-
-    name: Contender
-    images_per_second: float
-    """From the median step of all rounds."""
-    speedup: float
-    """Over the plain loop."""
-    peak_memory_bytes: int
-    """The median of the rounds."""
-    losses: list[float]
-    """Of the first round's steps; equal for all contenders but for rounding."""
+    step_flops: int
+    """Of the matrix products and convolutions of a step, forward and backward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +97,21 @@ class TrainBench:
     """The result of `bench_train`."""
 
     setting: Setting
-    rounds: int
-    threads: int
-    figures: tuple[Figure, ...]
+    table: Table
+    peak_memory_bytes: Mapping[str, int]
+    """Of each contender, the median of the rounds."""
+    losses: Mapping[str, Sequence[float]]
+    """Of the first round's steps; equal for all contenders but for rounding."""
+
+    def lines(self, images: int) -> list[str]:
+        """Say it to people, with how long training on `images` images takes with the last contender."""
+        peaks = "; ".join(f"{name} {peak / 1e9:.2f}" for name, peak in self.peak_memory_bytes.items())
+        return [*self.table.lines(images), f"  GB at most: {peaks}"]
+
+    def for_machines(self, images: int) -> dict[str, object]:
+        """Return the same as plain values: the table's, and the fields of this class."""
+        own = {"peak_memory_bytes": dict(self.peak_memory_bytes), "losses": dict(self.losses)}
+        return self.table.for_machines(images) | {"setting": asdict(self.setting)} | own
 
 
 def bench_train(setting: Setting, rounds: int, say: Say) -> TrainBench:
@@ -118,26 +119,40 @@ def bench_train(setting: Setting, rounds: int, say: Say) -> TrainBench:
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         say(f"making the data set and the random {setting.model}")
         fresh(make_inputs, setting, Path(scratch))
+        say("what this machine can do at most")
+        dtype = multiplied_dtype(setting.dtype, setting.device)
+        rate = fresh(best_rates, (dtype,), rounds, setting.device)[dtype]
         measured: dict[Contender, list[Measured]] = {contender: [] for contender in Contender}
         for contender in in_turn(Contender, rounds, say):
             measured[contender].append(fresh(measure, setting, Path(scratch), contender))
-    return TrainBench(setting, rounds, torch.get_num_threads(), figures_of(measured, setting.batch_size))
+    return summarised(measured, setting, rounds, rate)
 
 
-def figures_of(measured: Mapping[Contender, Sequence[Measured]], batch_size: int) -> tuple[Figure, ...]:
-    """Reduce the rounds of each contender to their medians."""
+def summarised(
+    measured: Mapping[Contender, Sequence[Measured]], setting: Setting, rounds: int, rate: float
+) -> TrainBench:
+    """Reduce the rounds of each contender to the medians of their median steps.
+
+    `rate` is FLOP a second of matrix products here, in the setting's dtype.
+    """
     seconds = {
-        name: statistics.median(step for each in runs for step in each.step_seconds) for name, runs in measured.items()
-    }
-    return tuple(
-        Figure(
-            name=name,
-            images_per_second=batch_size / seconds[name],
-            speedup=seconds[Contender.PLAIN] / seconds[name],
-            peak_memory_bytes=int(statistics.median(each.peak_memory_bytes for each in runs)),
-            losses=runs[0].losses,
-        )
+        name: [statistics.median(each.step_seconds) / setting.batch_size for each in runs]
         for name, runs in measured.items()
+    }
+    limits = {
+        name: Limit(runs[0].step_flops / rate / setting.batch_size, Bottleneck.MATRIX_PRODUCTS)
+        for name, runs in measured.items()
+    }
+    size = f"{setting.size_pixels}x{setting.size_pixels}"
+    title = (
+        f"{setting.model} with random weights, color of drawn scenes at {size}, batch {setting.batch_size}, "
+        f"{setting.dtype}, {device_name(setting.device)}, {rounds} rounds of {setting.steps} steps"
+    )
+    return TrainBench(
+        setting,
+        Table(title, compared(seconds, limits)),
+        {name: int(statistics.median(each.peak_memory_bytes for each in runs)) for name, runs in measured.items()},
+        {name: runs[0].losses for name, runs in measured.items()},
     )
 
 
@@ -183,18 +198,18 @@ def measure(setting: Setting, scratch: Path, contender: Contender) -> Measured:
     count = WARM_UP_STEPS + setting.steps
     ranges = [range(step * setting.batch_size, (step + 1) * setting.batch_size) for step in range(count)]
     on_gpu = prepared.base.device.type == "cuda"
-    seconds, losses = [], []
+    seconds, losses = [], list[float]()
     with loading(prepared.read, ranges, config.loader, on_gpu) as batches:
         take_step = _stepper(config, contender, prepared, ranges)
-        for number in range(count):
+        step_flops = flops_of(lambda: losses.append(take_step(next(batches))))
+        for number in range(1, count):
             if number == WARM_UP_STEPS:
                 _forget_peak(on_gpu)
             started = time.perf_counter()
             losses.append(take_step(next(batches)))
-            if on_gpu:
-                torch.cuda.synchronize()
+            finish(setting.device)
             seconds.append(time.perf_counter() - started)
-    return Measured(seconds[WARM_UP_STEPS:], losses, _peak_memory(on_gpu))
+    return Measured(seconds[-setting.steps :], losses, _peak_memory(on_gpu), step_flops)
 
 
 def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfig:

@@ -1,17 +1,12 @@
 """`condset bench train`: mounted beside the benches of `pipeline`, which knows nothing of training."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from pipeline.bench.cli import AsJson
-from pipeline.cli import DeviceName
+from pipeline.bench.cli import ESTIMATED_IMAGES, AsJson, Device, Images, Rounds
 from pipeline.saying import say
 from train.bench_models import ModelName
-
-if TYPE_CHECKING:
-    from train.bench_train import TrainBench
 
 
 def bench_train(
@@ -26,11 +21,12 @@ def bench_train(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Timed steps of a round; if not given, 20, for half 4.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the medians are compared.")] = 3,
-    device: Annotated[DeviceName, typer.Option(help="Where everything runs.")] = DeviceName.AUTO,
+    rounds: Rounds = 3,
+    device: Device = "auto",
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the frozen networks and of products.")
     ] = "auto",
+    images: Images = ESTIMATED_IMAGES,
     as_json: AsJson = False,
 ) -> None:
     """Training steps a second and their memory: a plain diffusers loop, and condset with images and with latents."""
@@ -40,7 +36,7 @@ def bench_train(
     from train.bench_train import USUAL, Setting
     from train.bench_train import bench_train as measure
 
-    found = resolve_device(device.value)
+    found = resolve_device(device)
     results = []
     for name in model or ([ModelName.SD15] if found == "cuda" else [ModelName.TINY, ModelName.HALF]):
         usual = USUAL[name]
@@ -52,23 +48,10 @@ def bench_train(
             device=found,
             dtype=resolve_dtype(dtype, found),
         )
-        results.append(measure(setting, rounds, say))
-        if not as_json:
-            _show(results[-1])
+        result = measure(setting, rounds, say)
+        if as_json:
+            results.append(result.for_machines(images))
+        else:
+            print("\n".join(result.lines(images)))
     if as_json:
-        print(json.dumps([asdict(result) for result in results], indent=2))
-
-
-def _show(result: "TrainBench") -> None:
-    setting = result.setting
-    size = f"{setting.size_pixels}x{setting.size_pixels}"
-    where = "a GPU" if setting.device == "cuda" else f"{result.threads} threads"
-    print(
-        f"{setting.model} at {size}, batch {setting.batch_size}, {setting.dtype}, {where}, "
-        f"{result.rounds} rounds of {setting.steps} steps"
-    )
-    for figure in result.figures:
-        print(
-            f"  {figure.name:36} {figure.images_per_second:8.2f} images a second  {figure.speedup:5.2f} x  "
-            f"{figure.peak_memory_bytes / 1e9:6.2f} GB"
-        )
+        print(json.dumps(results, indent=2))

@@ -4,6 +4,7 @@
 A traceback means a bug.
 """
 
+import errno
 import sys
 
 import typer
@@ -19,6 +20,11 @@ from train.quickstart_cli import quickstart
 from train.sample_cli import sample
 from train.train_base_cli import train_base
 from train.train_cli import train
+
+STORAGE_FAILURES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}
+)
+"""What a disk, a mount or a path does to a run; any other OSError is a bug."""
 
 app = typer.Typer(
     name="condset",
@@ -41,4 +47,10 @@ def main() -> None:
         app()
     except CondsetError as error:
         print(f"condset: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in STORAGE_FAILURES:
+            raise
+        place = error.filename or "the storage"
+        print(f"condset: {place} must be writable, got {error.strerror}; make room or give another", file=sys.stderr)
         sys.exit(2)

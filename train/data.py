@@ -118,22 +118,29 @@ def open_training_sets(locations: Sequence[str], condition: Condition, use_laten
     sets = [TrainingSet(Directory(location), condition, use_latents) for location in locations]
     if use_latents and any(each.latents is None for each in sets):
         sets = [TrainingSet(Directory(location), condition, False) for location in locations]
-    first = sets[0]
     for other in sets[1:]:
-        if other.size_pixels != first.size_pixels:
-            raise ConfigError(
-                f"--data {other.directory} must have images of {_size(first)} as {first.directory}, got "
-                f"{_size(other)}; prepare it with the same image.size_pixels"
-            )
-        ours, theirs = _making(first), _making(other)
-        if ours != theirs:
-            differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-            shown = ", ".join(f"{name} {ours.get(name)!r} and {theirs.get(name)!r}" for name in differing)
-            raise ConfigError(
-                f"--data {other.directory} must have its {condition} made as in {first.directory}, got {shown}; "
-                "prepare it with the same settings"
-            )
+        refuse_unlike(sets[0], other, "--data")
     return sets
+
+
+def refuse_unlike(first: TrainingSet, other: TrainingSet, option: str) -> None:
+    """Raise ConfigError if two data sets differ in image size or in how the condition was made.
+
+    `option` is the one that named the other.
+    """
+    if other.size_pixels != first.size_pixels:
+        raise ConfigError(
+            f"{option} {other.directory} must have images of {_size(first)} as {first.directory}, got "
+            f"{_size(other)}; prepare it with the same image.size_pixels"
+        )
+    ours, theirs = _making(first), _making(other)
+    if ours != theirs:
+        differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        shown = ", ".join(f"{name} {ours.get(name)!r} and {theirs.get(name)!r}" for name in differing)
+        raise ConfigError(
+            f"{option} {other.directory} must have its {first.condition.name} made as in {first.directory}, got "
+            f"{shown}; prepare it with the same settings"
+        )
 
 
 def _making(data: TrainingSet) -> dict[str, Any]:

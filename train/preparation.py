@@ -15,7 +15,7 @@ from train.base_model import load_base
 from train.batch import VisitReader
 from train.conditions import decode_condition
 from train.config import TrainConfig
-from train.data import Joined, TrainingSet, open_training_sets
+from train.data import Joined, TrainingSet, open_training_sets, refuse_unlike
 from train.order import SampleOrder
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
     base = load_base(
         config.diffusion, loop.device, loop.dtype, loop.channels_last, loop.gradient_checkpointing, loop.compile
     )
-    _check_base(sets, config, base)
+    _check_base(sets, base, "--data")
     adapter = build_adapter(config.adapter, channels, base.feature_shapes)
     if config.adapter.init is not None:
         from train.exchange import load_into
@@ -64,7 +64,8 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
     if validation is not None:
         # Held-out samples are looked at in their own order, each with a time step of its own.
         others = open_training_sets([validation], config.condition, sets[0].latents is not None)
-        _check_same_size(sets[0], others[0])
+        refuse_unlike(sets[0], others[0], "--validation")
+        _check_base(others, base, "--validation")
         held_out = _reader(config, others, base, channels, shuffled=False)
     return Prepared(sets, base, adapter, _reader(config, sets, base, channels, shuffled=True), held_out)
 
@@ -111,13 +112,13 @@ def _check_condition(data: TrainingSet, config: TrainConfig, channels: int) -> N
         )
 
 
-def _check_base(sets: Sequence[TrainingSet], config: TrainConfig, base: "StableDiffusion") -> None:
-    """Refuse images that the base model does not divide evenly, and latents of another VAE."""
+def _check_base(sets: Sequence[TrainingSet], base: "StableDiffusion", option: str) -> None:
+    """Refuse images that the base model does not divide evenly, and latents of another VAE; `option` named the sets."""
     coarsest = base.feature_shapes[-1].stride
     if any(side % coarsest for side in sets[0].size_pixels):
         size = "x".join(str(side) for side in sets[0].size_pixels)
         raise ConfigError(
-            f"--data {sets[0].directory} must have sides that are multiples of {coarsest} for this base model, got "
+            f"{option} {sets[0].directory} must have sides that are multiples of {coarsest} for this base model, got "
             f"{size}; prepare it with another image.size_pixels"
         )
     for data in sets:
@@ -127,12 +128,7 @@ def _check_base(sets: Sequence[TrainingSet], config: TrainConfig, base: "StableD
         here = base.vae_sha256()
         if there != here:
             raise ConfigError(
-                f"--data {data.directory} must have latents of the base model's VAE {(here or 'made in memory')[:14]}, "
+                f"{option} {data.directory} must have latents of the base model's VAE "
+                f"{(here or 'made in memory')[:14]}, "
                 f'got those of {there[:14]}; encode them again with this base, or set loop.latents = "never"'
             )
-
-
-def _check_same_size(data: TrainingSet, held_out: TrainingSet) -> None:
-    if data.size_pixels != held_out.size_pixels:
-        there, here = ("x".join(str(side) for side in each.size_pixels) for each in (held_out, data))
-        raise ConfigError(f"--validation {held_out.directory} must have images of {here}, got {there}; prepare it so")

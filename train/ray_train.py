@@ -9,6 +9,7 @@ Beside `pipeline/ray_executor.py` the only module that imports ray. A worker tha
 others, from the last checkpoint. Invariant: our own errors travel as values, so they arrive with their type and text.
 """
 
+import math
 import pickle
 import shutil
 import threading
@@ -60,19 +61,22 @@ def train_on_ray(job: TrainJob, num_workers: int, address: str | None, watch: Wa
 
 
 def share_of(has: Resources, num_workers: int, device: str) -> Share:
-    """Divide a cluster among the workers; ConfigError says what it lacks, because Ray would wait for it for ever."""
+    """Divide a cluster among the workers; ConfigError says what it lacks, because Ray would wait for it for ever.
+
+    Each worker must fit on a node with its neighbours there, so the smallest node is divided, not the cluster.
+    """
     chosen = ("cuda" if has.gpus else "cpu") if device == "auto" else device
     if chosen == "cuda" and has.gpus < num_workers:
         raise ConfigError(
             f"--num-workers {num_workers} must find as many GPUs in the cluster, got {has.gpus:g}; use fewer, or "
             'loop.device = "cpu"'
         )
-    cpus = int(has.cpus / num_workers * 100) / 100
+    nodes = max(1, int(has.cpus // has.node_cpus))
+    cpus = int(has.node_cpus / math.ceil(num_workers / nodes) * 100) / 100
     if chosen == "cpu" and cpus < 1:
         raise ConfigError(
             f"--num-workers {num_workers} must find as many CPUs in the cluster, got {has.cpus:g}; use fewer"
         )
-    cpus = min(cpus, has.node_cpus)
     whole = int(cpus) if cpus >= 1 else cpus
     return Share(chosen, whole, 1 if chosen == "cuda" else 0, max(1, int(cpus)))
 

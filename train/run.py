@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt
+import torch
+
+from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
 from stages.settings import plain
 from train.batch import Batch
 from train.captions import CaptionCache
@@ -58,7 +60,8 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
     """Train an adapter, or go on with it.
 
     Raises what `prepare_run` raises; CheckpointError if RUN holds another run or a checkpoint cannot be written;
-    NonFiniteLoss; ShardCorrupt; KeyboardInterrupt if `watch` asked for it. The steps before the last three are kept.
+    NonFiniteLoss; ShardCorrupt; WorkerError if a step does not fit in the GPU's memory; KeyboardInterrupt if `watch`
+    asked for it. The steps before the last four are kept.
     """
     loop = job.config.loop
     with worker.together():
@@ -101,6 +104,8 @@ class _Steps:
         self._prepared = prepared
         self._optimization = optimization
         self._position = self._saved = position
+        self._torn = False
+        """A step may have changed the weights without being counted."""
         self._captions = CaptionCache(prepared.base, job.config.loop.caption_cache)
         self._samples_a_step = job.config.loop.batch_size * job.config.loop.accumulation * worker.count
         self.throughput = Throughput(self._samples_a_step)
@@ -116,9 +121,22 @@ class _Steps:
                 self._watch.started(done, steps)
                 while self._position.step < steps:
                     self._step(batches, log)
-        except (KeyboardInterrupt, ShardCorrupt, NonFiniteLoss):
+        except (ShardCorrupt, NonFiniteLoss):
             self._save()
             raise
+        except KeyboardInterrupt:
+            self._save_unless_torn()
+            raise
+        except torch.OutOfMemoryError as error:
+            if self._worker.count > 1:  # the others wait for this one's gradients
+                raise
+            self._save_unless_torn()
+            reason = str(error).partition(".")[0]
+            raise WorkerError(
+                f"training must fit in the GPU's memory, got {reason} after step {self._position.step}; lower "
+                "loop.batch_size and raise loop.accumulation, set loop.gradient_checkpointing = true, or lower "
+                "validation.preview_samples"
+            ) from error
         finally:
             if log:
                 log.close()
@@ -140,8 +158,10 @@ class _Steps:
         learning_rate = self._optimization.learning_rate
         with self._worker.together():
             loss = self._optimization.accumulate(parts, self._captions, step)
+        self._torn = True
         grad_norm = self._optimization.apply(step)
         self._position = Position(step, self._position.samples + self._samples_a_step)
+        self._torn = False
         self.throughput.stepped(loss, waited)
         self._watch.stepped(StepReport(step, loss, self.throughput.overall, self.throughput.waiting_share))
         last = step == loop.max_steps
@@ -184,6 +204,11 @@ class _Steps:
             with writing(path):
                 path.parent.mkdir(exist_ok=True)
                 picture.save(path)
+
+    def _save_unless_torn(self) -> None:
+        """Keep the steps that were taken, but not half of one."""
+        if not self._torn:
+            self._save()
 
     def _save(self) -> None:
         """Write a checkpoint of the last whole step, unless there is one."""

@@ -31,6 +31,7 @@ NOT_INPUTS = frozenset(
         "loop.compile",
         "loop.gradient_checkpointing",
         "loop.caption_cache",
+        "loop.latents",
         "loop.log_every",
         "loop.checkpoint_every",
         "loop.checkpoints_kept",
@@ -43,7 +44,7 @@ NOT_INPUTS = frozenset(
     }
 )
 """Settings that may change between two parts of a run. Batch size, accumulation and workers count by their product,
-the base model by its parameters."""
+the base model by its parameters, latents by whether they were used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ Invariant: every parameter has requires_grad = False and no caller can reach one
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -169,20 +169,45 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
         tokenizer = CLIPTokenizer.from_pretrained(config.model, subfolder="tokenizer", revision=config.revision)
         if len(tokenizer) < BYTES:
             raise OSError("no vocabulary in tokenizer")
-        return Parts(
-            unet=UNet2DConditionModel.from_pretrained(config.model, subfolder="unet", **weights),
-            vae=AutoencoderKL.from_pretrained(config.model, subfolder="vae", **weights),
-            text_encoder=CLIPTextModel.from_pretrained(config.model, subfolder="text_encoder", **weights),
+        parts = Parts(
+            unet=_whole(UNet2DConditionModel, config.model, "unet", weights),
+            vae=_whole(AutoencoderKL, config.model, "vae", weights),
+            text_encoder=_whole(CLIPTextModel, config.model, "text_encoder", weights),
             tokenizer=tokenizer,
             scheduler=DDPMScheduler.from_pretrained(config.model, subfolder="scheduler", revision=config.revision),
             vae_file=vae_file,
         )
+        _refuse_others(parts)
+        return parts
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(
             f"diffusion.model {config.model} must be a Stable Diffusion 1.x or 2.x in diffusers' layout, got "
             f"{type(error).__name__}: {reason}; give a directory with unet, vae, text_encoder, tokenizer, scheduler"
         ) from error
+
+
+def _whole(network: Any, model: str, part: str, weights: Mapping[str, Any]) -> Any:
+    """Load one network; ValueError if its file lacks a parameter, which the libraries would make up."""
+    loaded, found = network.from_pretrained(model, subfolder=part, output_loading_info=True, **weights)
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise ValueError(f"no {missing[0]} in {part}, and {len(missing) - 1} more are missing")
+    return loaded
+
+
+def _refuse_others(parts: Parts) -> None:
+    """Raise ValueError for a model of the same classes that takes more than latents, a time step and a caption."""
+    unet, text_width = parts.unet.config, parts.text_encoder.config.hidden_size
+    for name, got, expected in (
+        ("unet in_channels", unet.in_channels, [parts.vae.config.latent_channels]),  # inpainting models have nine
+        ("unet addition_embed_type", unet.addition_embed_type, [None]),  # Stable Diffusion XL's
+        ("unet class_embed_type", unet.class_embed_type, [None]),
+        ("unet cross_attention_dim", unet.cross_attention_dim, [text_width]),
+        ("scheduler prediction_type", parts.scheduler.config.prediction_type, get_args(Prediction)),
+    ):
+        if got not in expected:
+            raise ValueError(f"{name} {got} where {' or '.join(map(str, expected))} can be trained on")
 
 
 def parameters_sha256(network: nn.Module) -> str:

@@ -1,21 +1,26 @@
-"""`condset bench keypose`: RTMO as mmpose's inference_bottomup runs it, and as condset does.
+"""`condset bench keypose`: RTMO as mmpose's inferencer runs it, and as condset does.
 
 RTMO looks at 640 x 640 pixels whatever the size of the image. Random weights would find hundreds of persons or none:
-they are made such that a few candidates of each scene pass the threshold. Ours also draws the skeletons; mmpose does
-not.
+they are made such that a few candidates of each scene pass the threshold. Ours also draws the skeletons; mmpose's does
+not. RTMPose and HRNet are not compared: mmpose's inferencer finds their persons with mmdet, which needs compiled mmcv.
 """
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from pipeline.bench.measure import Say, Table, fresh
-from pipeline.bench.networks import SEED, Contender, Run, Timing, build_annotator, compare, one_by_one, scenes
+from pipeline.bench.limit import multiplied_dtype
+from pipeline.bench.measure import Say, Table
+from pipeline.bench.networks import SEED, Contender, Run, Timing, as_worker, compare, scenes
+from pipeline.bench.weights import BenchWeights, find_or_make
 from stages.annotators.keypose import POSE_MODELS, KeyposeConfig
-from stages.weights import WeightsFile, WeightsStore
+from stages.records import UInt8Array
+from stages.settings import changed
+from stages.weights import WeightsFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +29,7 @@ OneStageModel: TypeAlias = Literal["rtmo-s", "rtmo-m", "rtmo-l"]
 """What needs no detector of persons."""
 
 BATCH_SIZE = 8
-"""Of the contender that takes several images at once, as on a GPU; on a CPU each core takes them one by one."""
+"""Of the contender on a CPU that takes several images at once, as on a GPU; a worker takes them one by one."""
 MOST_CANDIDATES = 12
 """Of two scenes together, that random weights take for persons."""
 BOX_STRENGTH = 0.2
@@ -32,41 +37,59 @@ BOX_STRENGTH = 0.2
 
 
 def bench_keypose(model: OneStageModel, timing: Timing, weights_dir: Path | None, say: Say) -> Table:
-    """Compare mmpose's inference_bottomup and condset, with a batch on each core and with an image on each.
+    """Compare mmpose's inferencer and condset: on a CPU image by image and in batches, on a GPU in both dtypes.
 
     Weights that are not on this machine are random.
     """
-    found = WeightsStore(weights_dir, allow_network=False).find(POSE_MODELS[model].weights)
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
-        weights = found or fresh(random_rtmo, model, timing.size_pixels, Path(scratch) / "random_rtmo.pth")
-        config = KeyposeConfig(model=model, weights=str(weights))
-        ours, size = partial(build_annotator, config), min(BATCH_SIZE, timing.images)
-        contenders = [
-            Contender("mmpose inference_bottomup", partial(build_reference, config, weights), "float32"),
-            Contender(f"condset float32, batches of {size}", ours, "float32", size, batch_per_core=True),
-            Contender("condset float32", ours, "float32", batch_per_core=True),
-        ]
-        return compare(model.upper(), found is None, contenders, config, timing, say)
+        weights, device = rtmo_weights(model, timing.size_pixels, weights_dir, Path(scratch)), timing.device
+        config = KeyposeConfig(model=model, weights=str(weights.path))
+        build = partial(build_reference, config, weights.path, device)
+        reference = Contender("mmpose MMPoseInferencer", build, multiplied_dtype("float32", device))
+        if device == "cpu":
+            batch_size = min(BATCH_SIZE, timing.images)
+            other = as_worker(f"condset float32, batches of {batch_size}", config, device, batch_size)
+        else:
+            other = as_worker("condset bfloat16", changed(config, dtype="bfloat16"), device)
+        return compare(weights, [reference, other, as_worker("condset float32", config, device)], config, timing, say)
 
 
-def build_reference(config: KeyposeConfig, weights: Path) -> Run:
-    """Build the network as mmpose's users do, with our threshold; it takes BGR images, one at a time."""
+def rtmo_weights(model: OneStageModel, size_pixels: int, weights_dir: Path | None, scratch: Path) -> BenchWeights:
+    """Find RTMO's weights, or make random ones in `scratch` for scenes of this size."""
+    make = partial(random_rtmo, model, size_pixels)
+    return find_or_make(model.upper(), POSE_MODELS[model].weights, weights_dir, make, scratch)
+
+
+def build_reference(config: KeyposeConfig, weights: Path, device: str) -> Run:
+    """Build the inferencer as mmpose's users do, with our thresholds; it takes BGR images and looks at one at a time.
+
+    Silences all warnings of its process: mmengine has several to say of random weights.
+    """
+    import logging
     import warnings
 
     from stages.openmmlab import placeholders
     from stages.weights import load_state_dict
 
     warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     with placeholders():
         import mmpose
-        from mmpose.apis import inference_bottomup, init_model
+        from mmpose.apis import MMPoseInferencer
 
         configs = Path(mmpose.__file__).parent / ".mim" / "configs" / "body_2d_keypoint"
-        network = init_model(configs / f"{POSE_MODELS[config.model].config}.py", device="cpu")
-    # As mmengine loads checkpoints: constants that mmpose computes need not be in the file.
+        inferencer = MMPoseInferencer(str(configs / f"{POSE_MODELS[config.model].config}.py"), device=device)
+    # The inferencer's own loading would refuse the arrays that published checkpoints hold beside the weights. As it
+    # does, constants that mmpose computes need not be in the file.
+    network = inferencer.inferencer.model
     network.load_state_dict(load_state_dict(WeightsFile(weights, "")), strict=False)
-    network.test_cfg.score_thr = config.person_threshold
-    return one_by_one(lambda image_hwc: inference_bottomup(network, np.ascontiguousarray(image_hwc[..., ::-1])))
+    # Its default for overlapping persons is not that of the network's config, which is ours.
+    thresholds = {"bbox_thr": config.person_threshold, "nms_thr": network.test_cfg["nms_thr"]}
+
+    def run(images_hwc: Sequence[UInt8Array]) -> object:
+        return list(inferencer([np.ascontiguousarray(image_hwc[..., ::-1]) for image_hwc in images_hwc], **thresholds))
+
+    return run
 
 
 def random_rtmo(model: OneStageModel, size_pixels: int, path: Path) -> Path:

@@ -1,9 +1,10 @@
-"""What every bench shares: measurements in fresh processes, the limit of the machine, and the table of results.
+"""What every bench shares: measurements in fresh processes, round after round, and the table of results.
 
 contenders, each in a fresh process, round after round ──medians──> rows ──> table ──> lines for people | JSON
 
 A process of its own, so that no contender inherits another's allocator, threads or caches. The invariant: every ratio
-comes from one run on one machine; the reference is the first row.
+comes from one run on one machine; the reference is the first row. How much the rounds differ is said beside it: a
+machine that is shared sways more than what is compared.
 """
 
 import itertools
@@ -12,20 +13,19 @@ import multiprocessing
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias, TypeVar
+
+from pipeline.bench.limit import Bottleneck, Limit
 
 Result = TypeVar("Result")
 Name = TypeVar("Name", bound=str)
 Say: TypeAlias = Callable[[str], None]
 """Takes a sentence for whoever waits."""
 
-MATRIX_SIDE = 2048
-MATRIX_ROUNDS = 5
 SECONDS_A_DAY = 86_400
 
 
@@ -38,8 +38,12 @@ class Row:
     """From the median of all rounds."""
     ratio: float
     """Over the first row's."""
+    ratio_by_round: tuple[float, ...]
+    """The same of each round alone."""
     limit_share: float | None = None
-    """Of the machine's limit: the network's FLOPs over the measured rate of matrix products in the same dtype."""
+    """Of what the machine can do at most; None if that was not measured."""
+    bottleneck: Bottleneck | None = None
+    """What sets that limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +51,40 @@ class Table:
     """The result of one bench."""
 
     title: str
-    """What was measured: sizes, threads, weights, rounds."""
+    """What was measured: sizes, device, weights, rounds."""
     rows: tuple[Row, ...]
-    time_shares: Mapping[str, float]
+    time_shares: Mapping[str, float] = field(default_factory=dict)
     """Where the wall time of a run in steady state goes; empty if that was not measured."""
+    gpu_busy_share: float | None = None
+    """Of the same time, as the GPU's driver counts it; None on a CPU, or if the driver does not tell."""
 
     def lines(self, images: int) -> list[str]:
         """Say it to people, with how long `images` images take with the last row's contender."""
         width = max(len(row.name) for row in self.rows)
         said = [self.title]
-        for row in self.rows:
-            limit = "" if row.limit_share is None else f"  {row.limit_share:6.1%} of the limit"
-            said.append(
-                f"  {row.name:{width}}  {row.images_per_second:9.2f} images a second  {row.ratio:6.2f} x{limit}"
-            )
+        spreads = [_spread(row.ratio_by_round) for row in self.rows]
+        spread_width = max(len(spread) for spread in spreads)
+        for row, spread in zip(self.rows, spreads, strict=True):
+            limit = "" if row.limit_share is None else f"  {row.limit_share:6.1%} of the limit ({row.bottleneck})"
+            speed = f"{row.images_per_second:9.2f} images a second  {row.ratio:6.2f} x{spread:{spread_width}}"
+            said.append(f"  {row.name:{width}}  {speed}{limit}".rstrip())
         if self.time_shares:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in self.time_shares.items())
             said.append(f"  where the time goes: {shares}")
+        if self.gpu_busy_share is not None:
+            said.append(f"  the GPU is busy in {self.gpu_busy_share:.1%} of it")
         said.append(f"  {images:,} images take {duration(images / self.rows[-1].images_per_second)} on this machine")
         return said
+
+    def for_machines(self, images: int) -> dict[str, object]:
+        """Return the same as plain values: the table's fields, `images` and `seconds_for_images`."""
+        return asdict(self) | {"images": images, "seconds_for_images": images / self.rows[-1].images_per_second}
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    """Say between what the ratios of the rounds lie; nothing of the reference, whose ratios are all 1."""
+    least, most = min(ratios), max(ratios)
+    return f" ({least:.2f} to {most:.2f})" if least < most else ""
 
 
 def duration(seconds: float) -> str:
@@ -95,53 +114,34 @@ def in_turn(contenders: Iterable[Name], rounds: int, say: Say) -> Iterator[Name]
 
 
 def rows_of(
-    contenders: Mapping[str, Callable[[], Sequence[float]]],
-    rounds: int,
-    say: Say,
-    limits: Mapping[str, float] | None = None,
+    contenders: Mapping[Name, Callable[[], float]], rounds: int, say: Say, limits: Mapping[Name, Limit]
 ) -> tuple[Row, ...]:
-    """Run every contender in every round; each returns its seconds per image, the first is the reference.
-
-    `limits` gives for some the least seconds that this machine could need for an image.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    """Run every contender in every round; each returns its seconds per image; see `compared`."""
+    by_round: dict[Name, list[float]] = {name: [] for name in contenders}
     for name in in_turn(contenders, rounds, say):
-        seconds[name] += contenders[name]()
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
-    reference = next(iter(medians.values()))
-    least = limits or {}
-    return tuple(
-        Row(name, 1 / median, reference / median, least[name] / median if name in least else None)
-        for name, median in medians.items()
-    )
+        by_round[name].append(contenders[name]())
+    return compared(by_round, limits)
 
 
-def matrix_rate(dtype: str) -> float:
-    """FLOP a second of square matrix products in a dtype, one on each core at once: the best of a few."""
-    import torch
+def compared(seconds_by_round: Mapping[Name, Sequence[float]], limits: Mapping[Name, Limit]) -> tuple[Row, ...]:
+    """Reduce each contender's seconds per image, one for each round, to its row; the first is the reference.
 
-    cores = torch.get_num_threads()
-    left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, dtype=getattr(torch, dtype)) for _ in range(2))
-    torch.set_num_threads(1)
-    seconds = []
-    try:
-        with ThreadPoolExecutor(cores) as pool:
-            for _ in range(MATRIX_ROUNDS):
-                started = time.perf_counter()
-                list(pool.map(lambda _: torch.mm(left, right), range(cores)))
-                seconds.append(time.perf_counter() - started)
-    finally:
-        torch.set_num_threads(cores)
-    return cores * 2 * MATRIX_SIDE**3 / min(seconds)
-
-
-def flops_of(run: Callable[[], object]) -> int:
-    """Count the FLOPs of the matrix products and convolutions of a call, as torch's own counter does."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops())
+    Who has no entry in `limits` has no share of it.
+    """
+    references = next(iter(seconds_by_round.values()))
+    rows = []
+    for name, seconds in seconds_by_round.items():
+        median, limit = statistics.median(seconds), limits.get(name)
+        row = Row(
+            name=name,
+            images_per_second=1 / median,
+            ratio=statistics.median(references) / median,
+            ratio_by_round=tuple(reference / each for reference, each in zip(references, seconds, strict=True)),
+            limit_share=limit.seconds_per_image / median if limit else None,
+            bottleneck=limit.bottleneck if limit else None,
+        )
+        rows.append(row)
+    return tuple(rows)
 
 
 def peak_memory_bytes() -> int:

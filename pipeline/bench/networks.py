@@ -13,20 +13,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from pipeline.bench.measure import Say, Table, a_multiple, flops_of, fresh, matrix_rate, rows_of
+from pipeline.bench.device import device_name, finish, worker_layout
+from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of
+from pipeline.bench.measure import Say, Table, a_multiple, fresh, rows_of
 from pipeline.bench.shares import time_shares
+from pipeline.bench.weights import BenchWeights, describe_weights
 from stages.annotators.protocol import AnnotatorConfig
 from stages.precision import ResolvedDtype, resolve_dtype
 from stages.records import Crop, IndexRow, LoadedSample, StoredSample, UInt8Array
 from stages.weights import WeightsStore
-
-if TYPE_CHECKING:
-    import torch
 
 SEED = 0
 
@@ -36,13 +35,20 @@ Run: TypeAlias = Callable[[Sequence[UInt8Array]], object]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long is measured, and on what."""
+    """What is measured, how long and where."""
 
     size_pixels: int
     """Of both sides of every image."""
     images: int
     """That are timed, in each round."""
     rounds: int
+    device: str
+    """"cpu" or "cuda"."""
+
+    def title(self, what: str, weights: Sequence[BenchWeights], images: int) -> str:
+        """Write the title of a table; `images` are those of a round."""
+        size, where = f"{self.size_pixels}x{self.size_pixels}", device_name(self.device)
+        return f"{what} at {size}, {where}, {describe_weights(weights)}, {self.rounds} rounds of {images} images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +58,32 @@ class Contender:
     name: str
     build: Callable[[], Run]
     """Loads the network; runs in the process that is measured, so it must be picklable."""
-    dtype: ResolvedDtype
-    """Of its matrix products."""
+    dtype: str
+    """Of its matrix products; see `limit.matrix_rate`."""
     batch_size: int = 1
-    batch_per_core: bool = False
-    """Each core takes batches of its own, as our workers do; else all of them share one."""
+    threads: int = 1
+    """Each takes batches of its own, as those of our workers do on a CPU."""
 
 
 def compare(
-    network: str,
-    is_random: bool,
-    contenders: Sequence[Contender],
-    annotator: AnnotatorConfig,
-    timing: Timing,
-    say: Say,
+    weights: BenchWeights, contenders: Sequence[Contender], annotator: AnnotatorConfig, timing: Timing, say: Say
 ) -> Table:
     """Time the contenders, the reference first, and a run of `prepare` with the annotator."""
-    import torch
-
     say("what this machine can do at most")
-    limits = least_seconds(contenders, timing)
+    seconds = least_seconds(contenders, timing)
+    limits = {name: Limit(least, Bottleneck.MATRIX_PRODUCTS) for name, least in seconds.items()}
     runs = {each.name: partial(fresh, seconds_per_image, each, timing) for each in contenders}
     rows = rows_of(runs, timing.rounds, say, limits)
     say("where the time of a run goes")
-    weights = "random weights" if is_random else "the published weights"
-    return Table(
-        title=f"{network} at {timing.size_pixels}x{timing.size_pixels}, {torch.get_num_threads()} threads, {weights}, "
-        f"{timing.rounds} rounds of {timing.images} images",
-        rows=rows,
-        time_shares=fresh(time_shares, annotator, timing.size_pixels, timing.images),
-    )
+    shares = fresh(time_shares, annotator, timing.size_pixels, timing.images, timing.device)
+    return Table(timing.title(weights.network, [weights], timing.images), rows, shares.places, shares.gpu_busy)
 
 
 def least_seconds(contenders: Sequence[Contender], timing: Timing) -> dict[str, float]:
     """Return for each contender what an image would take if all its FLOPs ran at the best rate of matrix products."""
-    rates = fresh(best_rates, tuple({each.dtype for each in contenders}), timing.rounds)
+    rates = fresh(best_rates, tuple({each.dtype for each in contenders}), timing.rounds, timing.device)
     flops = fresh(flops_per_image, contenders, timing.size_pixels)
     return {each.name: flops[each.name] / rates[each.dtype] for each in contenders}
-
-
-def best_rates(dtypes: Sequence[ResolvedDtype], rounds: int) -> dict[ResolvedDtype, float]:
-    """Return FLOP a second of matrix products in each dtype, the best of the rounds."""
-    return {dtype: max(matrix_rate(dtype) for _ in range(rounds)) for dtype in dtypes}
 
 
 def flops_per_image(contenders: Sequence[Contender], size_pixels: int) -> dict[str, int]:
@@ -105,22 +95,21 @@ def flops_per_image(contenders: Sequence[Contender], size_pixels: int) -> dict[s
     return flops
 
 
-def seconds_per_image(contender: Contender, timing: Timing) -> list[float]:
-    """Time all images, after a batch on each core that warms up; return the mean of one.
+def seconds_per_image(contender: Contender, timing: Timing) -> float:
+    """Time all images, after a batch in each thread that warms up; return the mean of one.
 
-    There are a few more images than asked for if that gives every core as many batches.
+    There are a few more images than asked for if that gives every thread as many, and whole batches.
     """
-    import torch
-
-    cores = torch.get_num_threads() if contender.batch_per_core else 1
-    run, size = contender.build(), contender.batch_size
-    images = scenes(timing.size_pixels, a_multiple(timing.images, cores * size) if cores > 1 else timing.images)
+    threads, size, run = contender.threads, contender.batch_size, contender.build()
+    images = scenes(timing.size_pixels, a_multiple(timing.images, threads * size))
     batches = [images[start : start + size] for start in range(0, len(images), size)]
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(run, batches[:1] * cores))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, batches[:1] * threads))
+        finish(timing.device)
         started = time.perf_counter()
         list(pool.map(run, batches))
-        return [(time.perf_counter() - started) / len(images)]
+        finish(timing.device)
+        return (time.perf_counter() - started) / len(images)
 
 
 def scenes(size_pixels: int, images: int) -> list[UInt8Array]:
@@ -130,22 +119,35 @@ def scenes(size_pixels: int, images: int) -> list[UInt8Array]:
     return [draw_scene(SEED, index, size_pixels, size_pixels).image_hwc for index in range(images)]
 
 
-def in_both_dtypes(config_of: Callable[[ResolvedDtype], AnnotatorConfig]) -> Iterator[Contender]:
+def in_both_dtypes(config_of: Callable[[ResolvedDtype], AnnotatorConfig], device: str) -> Iterator[Contender]:
     """Yield condset's contenders in float32 and bfloat16; the one that `dtype = "auto"` picks comes last."""
-    best = resolve_dtype("auto", "cpu")
+    best = resolve_dtype("auto", device)
     others: dict[ResolvedDtype, ResolvedDtype] = {"float32": "bfloat16", "bfloat16": "float32"}
     for dtype in (others[best], best):
-        emulated = ", emulated by this processor" if (dtype, best) == ("bfloat16", "float32") else ""
-        build = partial(build_annotator, config_of(dtype))
-        yield Contender(f"condset {dtype}{emulated}", build, dtype, batch_per_core=True)
+        emulated = f", emulated by this {'processor' if device == 'cpu' else 'GPU'}"
+        name = f"condset {dtype}{emulated if (dtype, best) == ('bfloat16', 'float32') else ''}"
+        yield as_worker(name, config_of(dtype), device)
 
 
-def build_annotator(config: AnnotatorConfig) -> Run:
+def as_worker(name: str, config: AnnotatorConfig, device: str, batch_size: int = 0) -> Contender:
+    """Make a contender of our annotator as a worker runs it; a batch size of 0 is the worker's own."""
+    import torch
+
+    return Contender(
+        name,
+        partial(build_annotator, config, device),
+        config.resolved_dtype(device),
+        batch_size or worker_layout(device).batch_size,
+        threads=torch.get_num_threads() if device == "cpu" else 1,
+    )
+
+
+def build_annotator(config: AnnotatorConfig, device: str) -> Run:
     """Build an annotator in this process as a worker does."""
     from stages.process import settle_process
 
-    settle_process("cpu", threads=1)
-    annotator = config.build("cpu", WeightsStore(allow_network=False))
+    settle_process(device, worker_layout(device).threads_per_worker)
+    annotator = config.build(device, WeightsStore(allow_network=False))
     return lambda images_hwc: annotator([_loaded(image_hwc) for image_hwc in images_hwc])
 
 
@@ -159,16 +161,3 @@ def _loaded(image_hwc: UInt8Array) -> LoadedSample:
 def one_by_one(annotate: Callable[[UInt8Array], object]) -> Run:
     """Make a run of what takes a single image, as the reference implementations do."""
     return lambda images_hwc: [annotate(image_hwc) for image_hwc in images_hwc]
-
-
-def save_random(shapes: "dict[str, torch.Size]", path: Path) -> None:
-    """Save random weights under the published names: norms are the identity, products keep the size of numbers."""
-    import torch
-
-    generator = torch.Generator().manual_seed(SEED)
-    weights = {}
-    for name, shape in shapes.items():
-        is_scale = len(shape) == 1 and name.endswith("weight")
-        noise = torch.empty(shape).normal_(generator=generator)
-        weights[name] = noise / noise[0].numel() ** 0.5 if len(shape) > 1 else torch.full(shape, float(is_scale))
-    torch.save(weights, path)

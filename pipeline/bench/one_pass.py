@@ -3,66 +3,58 @@
     sketch, depth and keypose on decoded images, alone     networks' seconds per image
     all six conditions, from the files to the shards       seconds per image of the run
 
-The invariant: both see the same images, with an image on each core, and the networks are the same.
+The invariant: both see the same images, as many at once, and the networks are the same.
 """
 
-import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.bench.depth import random_midas
-from pipeline.bench.keypose import random_rtmo
+from pipeline.bench.depth import midas_weights
+from pipeline.bench.inputs import inputs_for, write_inputs
+from pipeline.bench.keypose import OneStageModel, rtmo_weights
 from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Timing
-from pipeline.bench.sketch import random_pidinet
-from pipeline.bench.timed_runs import (
-    SAMPLES_PER_SHARD,
-    Inputs,
-    time_conditions,
-    time_inline,
-    time_on_ray,
-    time_shares,
-    write_inputs,
-)
+from pipeline.bench.sketch import pidinet_weights
+from pipeline.bench.timed_runs import find_limits, time_conditions, time_inline, time_on_ray, time_shares
+from stages.annotators.canny import CannyConfig
+from stages.annotators.color import ColorConfig
+from stages.annotators.depth import DepthConfig
+from stages.annotators.keypose import KeyposeConfig
+from stages.annotators.segmentation import SegmentationConfig
+from stages.annotators.sketch import SketchConfig
 
 NETWORKS, INLINE, ON_RAY = "condset, the three networks alone", "all six conditions, inline", "all six conditions, Ray"
-POSE_MODEL = "rtmo-m"
+POSE_MODEL: OneStageModel = "rtmo-m"
 
 
-def bench_every_condition(timing: Timing, say: Say) -> Table:
-    """Time the networks and the runs, with random weights; images are rounded up to whole shards."""
-    import torch
-
+def bench_every_condition(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
+    """Time the networks and the runs; images are rounded up to whole shards, weights that are not here are random."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as name:
         scratch = Path(name)
+        pidinet, midas = pidinet_weights(weights_dir, scratch), midas_weights(weights_dir, scratch)
+        rtmo = rtmo_weights(POSE_MODEL, timing.size_pixels, weights_dir, scratch)
         networks = (
-            {"kind": "sketch", "weights": str(fresh(random_pidinet, scratch / "pidinet.pth"))},
-            {"kind": "depth", "weights": str(fresh(random_midas, scratch / "midas.pt"))},
-            {
-                "kind": "keypose",
-                "model": POSE_MODEL,
-                "weights": str(fresh(random_rtmo, POSE_MODEL, timing.size_pixels, scratch / "rtmo.pth")),
-            },
+            SketchConfig(weights=str(pidinet.path)),
+            DepthConfig(weights=str(midas.path)),
+            KeyposeConfig(model=POSE_MODEL, weights=str(rtmo.path)),
         )
-        shards = math.ceil(timing.images / SAMPLES_PER_SHARD)
-        alone = Inputs(scratch / "inputs", timing.size_pixels, shards, networks)
-        every = replace(alone, annotators=(*networks, {"kind": "color"}, {"kind": "canny"}, {"kind": "segmentation"}))
+        alone = inputs_for(timing, scratch / "inputs", networks)
+        every = replace(alone, annotators=(*networks, ColorConfig(), CannyConfig(), SegmentationConfig()))
         say("drawing the images")
         fresh(write_inputs, alone)
-        contenders: dict[str, Callable[[], Sequence[float]]] = {
+        say("what this machine can do at most")
+        limits = find_limits(every, timing)
+        contenders: dict[str, Callable[[], float]] = {
             NETWORKS: partial(fresh, time_conditions, alone),
             ON_RAY: partial(fresh, time_on_ray, every),
             INLINE: partial(fresh, time_inline, every),
         }
-        rows = rows_of(contenders, timing.rounds, say)
+        limit_of = dict.fromkeys(contenders, limits.run) | {NETWORKS: limits.conditions}
+        rows = rows_of(contenders, timing.rounds, say, limit_of)
         say("where the time of a run goes")
         shares = fresh(time_shares, every)
-    return Table(
-        title=f"sketch, depth, keypose, color, canny and segmentation at {timing.size_pixels}x{timing.size_pixels}, "
-        f"{torch.get_num_threads()} threads, random weights, {timing.rounds} rounds of {alone.images} images",
-        rows=rows,
-        time_shares=shares,
-    )
+    what = "sketch, depth, keypose, color, canny and segmentation"
+    return Table(timing.title(what, [pidinet, midas, rtmo], alone.images), rows, shares.places, shares.gpu_busy)

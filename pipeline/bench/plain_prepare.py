@@ -21,14 +21,16 @@ from stages.annotators.palette import palette
 JPEG_QUALITY = 95
 
 
-def prepare_plainly(root: Path, split: str, out: Path, size_pixels: int, weights: Path, shard: int) -> Iterator[str]:
+def prepare_plainly(
+    root: Path, split: str, out: Path, size_pixels: int, weights: Path, shard: int, device: str
+) -> Iterator[str]:
     """Write tars of `shard` samples into `out`; yields each sample's key once it is written."""
     warnings.simplefilter("ignore")  # controlnet_aux's packages warn of what they lack
     import cv2
     import webdataset
     from controlnet_aux.pidi import PidiNetDetector
 
-    detector = PidiNetDetector.from_pretrained(str(weights.parent), weights.name)
+    detector = PidiNetDetector.from_pretrained(str(weights.parent), weights.name).to(device)
     described = json.loads((root / "annotations" / f"captions_{split}.json").read_text())
     captions = {f"{entry['image_id']:012d}": entry["caption"] for entry in described["annotations"]}
     size = (size_pixels, size_pixels)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from stages.annotators.device_images import to_device
 from stages.errors import WorkerError
 from stages.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
@@ -106,7 +107,7 @@ class DepthAnnotator:
         _, height, width, _ = images_bhwc.shape
         size, seen = (height, width), seen_size(height, width, self._config.resolution_pixels)
         with torch.inference_mode():
-            images_bchw = torch.from_numpy(images_bhwc).to(self._device).permute(0, 3, 1, 2) / 127.5 - 1
+            images_bchw = to_device(images_bhwc, self._device) / 127.5 - 1
             if seen != size:
                 images_bchw = functional.interpolate(images_bchw, seen, mode="bicubic", antialias=True)
             with torch.autocast(self._device, getattr(torch, self._dtype), enabled=self._dtype != "float32"):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from stages.annotators.device_images import to_device
 from stages.errors import ConfigError, WeightsError, WorkerError
 from stages.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.records import ArrayMember, Condition, ConditionMembers, Float16Array, LoadedSample, Rejection
@@ -97,7 +98,7 @@ class LatentsAnnotator:
                 f"{width}x{height}; use another size or another model"
             )
         with torch.inference_mode():
-            images_bchw = torch.from_numpy(images_bhwc).to(self._device).permute(0, 3, 1, 2) / 127.5 - 1
+            images_bchw = to_device(images_bhwc, self._device) / 127.5 - 1
             images_bchw = images_bchw.to(self._vae.dtype, memory_format=torch.channels_last)
             posterior = self._vae.encode(images_bchw).latent_dist
             stored_bchw = torch.cat([posterior.mean, posterior.logvar], dim=1).half()

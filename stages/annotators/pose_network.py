@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from stages.annotators.device_images import to_device
 from stages.openmmlab import (
     Estimator,
     build_estimator,
@@ -86,9 +87,7 @@ class PoseNetwork:
         return [_placed(persons.keypoints, persons.keypoint_scores) for persons in found]
 
     def _normalised(self, inputs_bhwc: UInt8Array) -> "torch.Tensor":
-        import torch
-
-        inputs_bchw = torch.from_numpy(inputs_bhwc).to(self._device).permute(0, 3, 1, 2)
+        inputs_bchw = to_device(inputs_bhwc, self._device)
         channels_in_order = inputs_bchw if self._takes_rgb else inputs_bchw.flip(1)
         return (channels_in_order.float() - self._mean) / self._std
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from stages.annotators.device_images import to_device
 from stages.precision import Dtype, resolve_dtype
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
@@ -85,11 +86,9 @@ class SketchAnnotator:
         """Map RGB images of one size to their (batch, height, width) sketches."""
         import torch
 
-        images_bhwc = torch.from_numpy(np.stack(images_hwc))
-        if self._device == "cuda":
-            images_bhwc = images_bhwc.pin_memory().to(self._device, non_blocking=True)
         with torch.inference_mode():
-            edges_bhw = self._network(images_bhwc.permute(0, 3, 1, 2).float() / 255)[:, 0]
+            images_bchw = to_device(np.stack(images_hwc), self._device)
+            edges_bhw = self._network(images_bchw.float() / 255)[:, 0]
             shares = edges_bhw if self._binarize is None else (edges_bhw > self._binarize).float()
             sketches: UInt8Array = (shares * 255).round().to(torch.uint8).cpu().numpy()
         return sketches

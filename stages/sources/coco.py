@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from stages.captions import clean_captions
 from stages.errors import SourceError
 from stages.records import Float32Array, IndexRow, Reason, Rejection
 from stages.settings import Settings
+from stages.sources.caption_text import captions_of_value
 from stages.sources.index_schema import NO_KEYPOINTS, to_batches
 
 if TYPE_CHECKING:
@@ -61,9 +61,14 @@ def list_coco(root: str, split: str, keypoints: bool) -> Iterator[IndexRow]:
     """List one split in the order of the image ids; SourceError if a file of annotations is missing or malformed."""
     captions = _read(root, f"captions_{split}.json")
     persons = _read(root, f"person_keypoints_{split}.json") if keypoints else None
-    licenses = {entry["id"]: _license(entry) for entry in captions.dataset.get("licenses", [])}
+    licenses = {entry.get("id"): _license(entry) for entry in captions.dataset.get("licenses") or []}
     for image in sorted(captions.dataset["images"], key=lambda image: int(image["id"])):
-        yield _row(image, split, captions, persons, licenses)
+        try:
+            row = _row(image, split, captions, persons, licenses)
+        except (KeyError, TypeError, ValueError) as error:
+            place = f"image {image['id']} of {split} in {root}/annotations"
+            raise SourceError(f"{place} must be described as in COCO, got {error}; mend the files") from None
+        yield row
 
 
 def _read(root: str, name: str) -> "COCO":
@@ -89,7 +94,8 @@ def _read(root: str, name: str) -> "COCO":
 
 
 def _license(entry: Mapping[str, str]) -> str:
-    return f"{entry['name']} ({entry['url']})"
+    name, url = entry.get("name") or "", entry.get("url") or ""
+    return f"{name} ({url})" if name and url else name or url
 
 
 def _row(
@@ -100,7 +106,7 @@ def _row(
     licenses: Mapping[int, str],
 ) -> IndexRow:
     image_id = int(image["id"])
-    texts = clean_captions(str(caption.get("caption") or "") for caption in captions.imgToAnns.get(image_id, []))
+    texts = captions_of_value([caption.get("caption") for caption in captions.imgToAnns.get(image_id, [])])
     key = f"{image_id:012d}"
     no_caption = Rejection(key, Reason.NO_CAPTION, f"captions_{split}.json has no caption for image {image_id}")
     return IndexRow(
@@ -108,9 +114,9 @@ def _row(
         image_uri=f"{split}/{image['file_name']}",
         captions=texts,
         source_url=str(image.get("flickr_url") or image.get("coco_url") or ""),
-        license=licenses.get(int(image.get("license", 0)), ""),
-        width=int(image.get("width", 0)),
-        height=int(image.get("height", 0)),
+        license=licenses.get(int(image.get("license") or 0), ""),
+        width=int(image.get("width") or 0),
+        height=int(image.get("height") or 0),
         keypoints=_keypoints(persons, image_id) if persons else NO_KEYPOINTS,
         label_uri="",
         scores={},
@@ -124,12 +130,18 @@ def _keypoints(persons: "COCO", image_id: int) -> Float32Array:
     Crowds are skipped: their box stands for many people and their keypoints are empty.
     """
     people = [
-        np.asarray(person["keypoints"], np.float32).reshape(KEYPOINTS, 3)
+        _person(person["keypoints"])
         for person in persons.imgToAnns.get(image_id, [])
-        if not person.get("iscrowd") and any(person.get("keypoints", ()))
+        if not person.get("iscrowd") and any(person.get("keypoints") or ())
     ]
     if not people:
         return NO_KEYPOINTS
     stacked = np.stack(people)
     stacked[..., 2] = (stacked[..., 2] > 0).astype(np.float32)
     return stacked
+
+
+def _person(numbers: list[float]) -> Float32Array:
+    if len(numbers) != 3 * KEYPOINTS:
+        raise ValueError(f"a person with {len(numbers)} numbers, where {KEYPOINTS} keypoints have {3 * KEYPOINTS}")
+    return np.asarray(numbers, np.float32).reshape(KEYPOINTS, 3)

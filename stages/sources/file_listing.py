@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from stages.errors import SourceError
-from stages.locations import file_system, local_path, read_bytes
+from stages.locations import driver_errors, file_system, local_path, read_bytes
 
 READERS = 16
 """Threads that read small files: behind a URL each read waits for the network."""
@@ -29,9 +29,10 @@ def list_files(root: str) -> list[str]:
         if local is not None:
             return sorted(_walk(local, "", frozenset()))
         files, path = file_system(root)
-        if not files.isdir(path):
-            raise NotADirectoryError
-        found = (name.removeprefix(path).lstrip("/") for name in files.find(path))
+        with driver_errors():
+            if not files.isdir(path):
+                raise NotADirectoryError
+            found = [name.removeprefix(path).lstrip("/") for name in files.find(path)]
         return sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(f"{root} must be a directory of images, got none; mend source.root") from None

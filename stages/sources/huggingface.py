@@ -29,11 +29,13 @@ from stages.sources.caption_text import captions_of_value
 from stages.sources.index_schema import NO_KEYPOINTS, to_batches
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetDict
 
 ROW_SCHEME = "row:"
 BASE_SCHEME = "huggingface:"
 ROWS_READ_AT_ONCE = 4096
+TEXT_DTYPES = frozenset({"string", "large_string", "string_view"})
+"""Of a column of texts: pandas and Polars write the longer and the newer ones."""
 SAVED = {"state.json": "a data set", "dataset_dict.json": "its splits"}
 """What `save_to_disk` leaves in a directory."""
 
@@ -75,7 +77,8 @@ class HuggingFaceSource(Settings):
         from datasets import Value
 
         dataset = open_dataset(self)
-        holds_paths = dataset.features[self.image_column] == Value("string")
+        feature = dataset.features[self.image_column]
+        holds_paths = isinstance(feature, Value) and feature.dtype in TEXT_DTYPES
         columns = {self.caption_column, self.image_column} if holds_paths else {self.caption_column}
         number = 0
         for table in dataset.select_columns(sorted(columns)).with_format("arrow").iter(batch_size=ROWS_READ_AT_ONCE):
@@ -151,17 +154,13 @@ def open_dataset(source: HuggingFaceSource) -> "Dataset":
     try:
         with _silent():
             if saved:
-                found = datasets.load_from_disk(source.path)
-                dataset = found[source.split] if isinstance(found, datasets.DatasetDict) else found
+                dataset = _split_of(source, datasets.load_from_disk(source.path))
             else:
                 dataset = datasets.load_dataset(
                     source.path, source.name or None, split=source.split, revision=source.revision or None
                 )
-    except KeyError:
-        got = ", ".join(found)
-        raise SourceError(f"source.split must be one of {source.path}'s, got {source.split!r}; it has {got}") from None
-    # pyarrow's and the hub's errors are among ValueError and OSError.
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    # pyarrow's and the hub's errors are among ValueError and OSError; a card that is wrong ends in a KeyError.
+    except (OSError, ValueError, KeyError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise SourceError(
             f"source {source.path} must be a data set that `datasets` can load, got {type(error).__name__}: {cause}; "
@@ -173,7 +172,16 @@ def open_dataset(source: HuggingFaceSource) -> "Dataset":
             raise SourceError(
                 f"source.{setting} must be a column of {source.path}, got {getattr(source, setting)!r}; it has {names}"
             )
-    return dataset
+    return dataset.with_format(None)  # a data set is saved with the format that it was last read in
+
+
+def _split_of(source: HuggingFaceSource, saved: "Dataset | DatasetDict") -> "Dataset":
+    if not isinstance(saved, dict):
+        return saved
+    if source.split not in saved:
+        got = ", ".join(saved)
+        raise SourceError(f"source.split must be one of {source.path}'s, got {source.split!r}; it has {got}")
+    return saved[source.split]
 
 
 @contextlib.contextmanager

@@ -8,11 +8,10 @@ footer of every file has been read: a file that cannot be used is found at once.
 """
 
 import contextlib
-import glob
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.errors import SourceError
-from stages.locations import file_system, local_path
+from stages.locations import file_system, local_path, open_file
+from stages.sources.file_patterns import find_names
 from stages.sources.laion_columns import NUMBERS, LaionColumns, find_columns
 from stages.sources.laion_values import hash_identities, number_values, text_values
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
 
 Item = TypeVar("Item")
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -56,22 +53,12 @@ def find_files(
     Raises SourceError for a pattern without a match and for a file that is missing, no parquet or without a column.
     """
     files, path = file_system(root)
-    names: list[str] = []
-    for pattern in patterns:
-        matches = sorted(_matches(files, path, pattern)) if glob.has_magic(pattern) else [pattern]
-        if not matches:
-            raise SourceError(f"source.files {pattern} must match files in {root}, got none; mend the pattern or root")
-        names += matches
     found = []
-    for name in dict.fromkeys(names):
+    for name in find_names(files, path, root, "source.files", patterns):
         with _opened(root, name) as parquet:
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
         found.append(LaionFile(root, name, rows, find_columns(schema, columns, needed, _where(root, name))))
     return tuple(found)
-
-
-def _matches(files: "AbstractFileSystem", root: str, pattern: str) -> list[str]:
-    return [found.removeprefix(root).lstrip("/") for found in files.glob(f"{glob.escape(root)}/{pattern}")]
 
 
 def _where(root: str, name: str) -> str:
@@ -90,7 +77,7 @@ def _opened(root: str, name: str) -> Iterator[pq.ParquetFile]:
             else:
                 files, path = file_system(root)
                 # In few large requests, a row group at a time: each read waits for the network.
-                parquet = pq.ParquetFile(stack.enter_context(files.open(f"{path}/{name}", "rb")), pre_buffer=True)
+                parquet = pq.ParquetFile(stack.enter_context(open_file(files, f"{path}/{name}")), pre_buffer=True)
             yield stack.enter_context(parquet)
     except FileNotFoundError:
         raise SourceError(f"{where} must be a parquet file, got no file; mend source.root or source.files") from None

@@ -4,11 +4,12 @@
 """
 
 import contextlib
-import glob
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from stages.errors import ConfigError, SourceError
+from stages.locations import open_file
+from stages.sources.file_patterns import find_names
 from stages.sources.names import is_unicode
 
 if TYPE_CHECKING:
@@ -17,23 +18,18 @@ if TYPE_CHECKING:
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
-def find_tars(files: "AbstractFileSystem", root: str, where: str, patterns: Sequence[str]) -> list[str]:
+def find_tars(files: "AbstractFileSystem", root: str, where: str, patterns: Sequence[str]) -> tuple[str, ...]:
     """Return the names below root that patterns mean: in the order of the patterns, sorted in each, none twice.
 
     `where` is root as the user wrote it. Raises ConfigError for unbalanced braces and SourceError for a pattern that
     matches nothing; a plain name need not exist, since opening it will tell.
     """
-    names: list[str] = []
-    for pattern in patterns:
-        for name in _expand(pattern):
-            matches = sorted(_matches(files, root, name)) if glob.has_magic(name) else [name]
-            if not matches:
-                raise SourceError(f"source.tars {name} must match files in {where}, got none; mend the pattern or root")
-            names += matches
+    expanded = (name for pattern in patterns for name in _expand(pattern))
+    names = find_names(files, root, where, "source.tars", expanded)
     for name in names:
         if not is_unicode(name):
             raise SourceError(f"{where} tar {name!r} must have a name in UTF-8; rename it")
-    return list(dict.fromkeys(names))
+    return names
 
 
 def _expand(pattern: str) -> list[str]:
@@ -45,10 +41,6 @@ def _expand(pattern: str) -> list[str]:
         raise ConfigError(f"source.tars must be names with balanced braces, got {pattern!r} ({error})") from None
 
 
-def _matches(files: "AbstractFileSystem", root: str, pattern: str) -> list[str]:
-    return [found.removeprefix(root).lstrip("/") for found in files.glob(f"{glob.escape(root)}/{pattern}")]
-
-
 @contextlib.contextmanager
 def open_tar(files: "AbstractFileSystem", root: str, where: str, tar: str) -> Iterator[BinaryIO]:
     """Open one tar for reading its headers: locally nothing else is read; elsewhere in blocks of some megabytes.
@@ -57,8 +49,7 @@ def open_tar(files: "AbstractFileSystem", root: str, where: str, tar: str) -> It
     """
     path = f"{where.rstrip('/')}/{tar}"
     try:
-        with files.open(f"{root}/{tar}", "rb") as opened:
-            file = cast(BinaryIO, opened)
+        with open_file(files, f"{root}/{tar}") as file:
             _refuse_compressed(file, path)
             yield file
     except FileNotFoundError:

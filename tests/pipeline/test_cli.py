@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.index import open_index
+from pipeline.manifest import read_manifest
+from pipeline.storage import Directory
+
 ROOT = Path(__file__).parents[2]
 SMALL = """
 name = "small"
@@ -52,6 +56,21 @@ def test_a_finished_data_set_is_recognised(config: Path, data_set: Path) -> None
     assert result.stdout == f"{data_set} is complete already: 6 samples in 2 shards, none rejected\n"
 
 
+def test_a_limit_lists_only_the_first_rows_and_the_data_set_says_so(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    result = condset("prepare", str(config), "--out", str(out), "--executor", "inline", "--limit", "5")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{out} is complete: 5 samples in 2 shards, none rejected; ")
+    assert "5 candidates" in result.stderr.splitlines()
+    directory = Directory(str(out))
+    assert open_index(directory).rows == 5
+    manifest = read_manifest(directory)
+    assert (manifest.config["limit"], manifest.totals.rows, manifest.totals.samples) == (5, 5, 5)
+    without = condset("prepare", str(config), "--out", str(out), "--executor", "inline")
+    assert without.returncode == 2
+    assert "must hold this data set, got another one (limit 5 there, 0 here); give another --out" in without.stderr
+
+
 def test_verify_says_what_it_checked(data_set: Path) -> None:
     result = condset("verify", str(data_set), "--deep")
     assert result.returncode == 0
@@ -85,6 +104,10 @@ def test_verify_ends_with_1_for_an_unsound_data_set(data_set: Path, tmp_path: Pa
         ),
         ([], "prepare must have either --out DIR"),
         (["--onto", "{tmp}"], "dataset.json must be a data set's manifest, got none"),
+        (
+            ["--onto", "{tmp}", "--retry-rejected", "timeout"],
+            "--retry-rejected must go with --out, got --onto; a layer rejects what its network cannot see",
+        ),
     ],
 )
 def test_what_the_user_must_change_is_one_line_and_exit_2(

@@ -149,6 +149,14 @@ def test_an_empty_source_is_an_error_and_leaves_no_index(directory: Directory) -
     assert directory.names() == []
 
 
+def test_a_table_of_other_columns_is_an_error(directory: Directory, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"url": ["http://x/0"], "text": ["cat"]}), tmp_path / "index.parquet")
+    with pytest.raises(
+        ManifestError, match=r"index\.parquet must have columns \['key', 'image_uri', .*\], got \['url', 'text'\]"
+    ):
+        open_index(directory)
+
+
 def test_a_file_that_is_no_index_is_an_error(directory: Directory) -> None:
     directory.write("index.parquet", b"not parquet")
     with pytest.raises(ManifestError, match=r"index\.parquet must be a parquet index"):

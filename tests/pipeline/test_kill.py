@@ -11,11 +11,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.ledger import records
+from pipeline.storage import Directory
+
 from .conftest import tree
+
+IMAGES = 53
+KILLS = 10
 
 CONFIG = """
 name = "killed"
-samples_per_shard = 3
+samples_per_shard = 1
 max_rejected_fraction = 1.0
 [source]
 kind = "coco"
@@ -31,6 +37,7 @@ kind = "color"
 device = "cpu"
 threads_per_worker = 1
 """
+"""A shard for each photograph: ten kills, a few shards apart, come long before the last one."""
 COMMAND = [sys.executable, "-c", "from train.cli import main; main()", "prepare"]
 
 
@@ -42,19 +49,35 @@ def command(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "data"
     subprocess.run([*command, "--executor", "inline", "--out", str(out)], check=True, capture_output=True)
-    return tree(out)
+    committed = list(records(Directory(str(out / "shards"))))
+    assert sum(len(record.samples) + len(record.rejected) for record in committed) == len(committed) == IMAGES
+    return out
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(whole: Path) -> dict[str, bytes]:
+    return tree(whole)
+
+
+@pytest.fixture(scope="module")
+def seconds_per_shard(whole: Path) -> float:
+    """As this machine makes them now."""
+    times = sorted(record.stat().st_mtime for record in whole.glob("shards/*.json"))
+    return (times[-1] - times[0]) / (len(times) - 1)
 
 
 def start(command: list[str], out: Path, *options: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*command, "--out", str(out), *options],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with out.with_suffix(".stderr").open("w") as stderr:
+        return subprocess.Popen(
+            [*command, "--out", str(out), *options],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -72,24 +95,35 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def committed_shards(out: Path) -> int:
+    return len(list(out.glob("shards/*.json")))
+
+
 def wait_for_records(out: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until some shards are committed, or the run is over."""
-    while process.poll() is None and len(list(out.glob("shards/*.json"))) < count:
+    while process.poll() is None and committed_shards(out) < count:
         time.sleep(0.01)
+
+
+def kill_at_work(process: subprocess.Popen[bytes], out: Path, before: int, delay_seconds: float) -> None:
+    """Kill a run at work, some time after it has committed more than the `before` shards that it found."""
+    wait_for_records(out, before + 1, process)
+    time.sleep(delay_seconds)
+    assert process.poll() is None, out.with_suffix(".stderr").read_text()
+    kill_tree(process)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
 def test_killed_at_ten_instants_and_resumed_inline(
-    command: list[str], uninterrupted: dict[str, bytes], tmp_path: Path
+    command: list[str], uninterrupted: dict[str, bytes], seconds_per_shard: float, tmp_path: Path
 ) -> None:
     choose = random.Random(0)
     out = tmp_path / "data"
-    for kill in range(10):
+    for _ in range(KILLS):
+        before = committed_shards(out)
         process = start(command, out, "--executor", "inline")
-        wait_for_records(out, kill, process)
-        time.sleep(choose.uniform(0, 1.0))
-        kill_tree(process)
+        kill_at_work(process, out, before, choose.uniform(0, 2 * seconds_per_shard))
     subprocess.run([*command, "--out", str(out), "--executor", "inline"], check=True, capture_output=True)
     assert tree(out) == uninterrupted
 
@@ -98,15 +132,14 @@ def test_killed_at_ten_instants_and_resumed_inline(
 @pytest.mark.ray
 @pytest.mark.weights
 def test_a_whole_ray_run_is_killed_at_ten_instants_and_resumed(
-    command: list[str], uninterrupted: dict[str, bytes], tmp_path: Path
+    command: list[str], uninterrupted: dict[str, bytes], seconds_per_shard: float, tmp_path: Path
 ) -> None:
     choose = random.Random(1)
     out = tmp_path / "data"
-    for kill in range(10):
+    for _ in range(KILLS):
+        before = committed_shards(out)
         process = start(command, out, "--workers", "1")
-        wait_for_records(out, kill, process)
-        time.sleep(choose.uniform(0, 1.0))
-        kill_tree(process)
+        kill_at_work(process, out, before, choose.uniform(0, 2 * seconds_per_shard))
     subprocess.run([*command, "--out", str(out), "--workers", "1"], check=True, capture_output=True)
     assert comparable(tree(out)) == comparable(uninterrupted)
 
@@ -115,22 +148,17 @@ def test_a_whole_ray_run_is_killed_at_ten_instants_and_resumed(
 @pytest.mark.ray
 @pytest.mark.weights
 def test_ray_actors_are_killed_at_ten_instants_and_the_run_goes_on(
-    command: list[str], uninterrupted: dict[str, bytes], tmp_path: Path
+    command: list[str], uninterrupted: dict[str, bytes], seconds_per_shard: float, tmp_path: Path
 ) -> None:
     choose = random.Random(2)
     out = tmp_path / "data"
     process = start(command, out, "--workers", "2")
-    killed = 0
-    while process.poll() is None:
-        wait_for_records(out, killed + 1, process)
-        time.sleep(choose.uniform(0, 0.3))
-        actors = annotating_actors(process.pid)
-        if killed < 10 and actors:
-            os.kill(choose.choice(actors), signal.SIGKILL)
-            killed += 1
-        time.sleep(0.2)
-    assert process.returncode == 0
-    assert killed == 10
+    for _ in range(KILLS):
+        wait_for_records(out, committed_shards(out) + 1, process)
+        time.sleep(choose.uniform(0, 2 * seconds_per_shard))
+        assert process.poll() is None, out.with_suffix(".stderr").read_text()
+        os.kill(choose.choice(annotating_actors(process.pid)), signal.SIGKILL)
+    assert process.wait() == 0
     assert comparable(tree(out)) == comparable(uninterrupted)
 
 

@@ -9,7 +9,8 @@ from pipeline.ledger import records
 from pipeline.run import Summary
 from pipeline.shards import read_sample
 from pipeline.storage import Directory
-from stages.errors import ConfigError, ManifestError
+from stages.errors import ConfigError, ManifestError, ShardCorrupt, TooManyRejected
+from stages.records import IndexRow, Reason, Rejection
 from stages.weights import WeightsStore
 
 from .conftest import Make, Run, tree
@@ -70,6 +71,27 @@ def test_each_record_is_bound_to_the_record_below(make_config: Make, data_set: P
 def test_a_condition_that_is_there_already_is_refused(make_config: Make, data_set: Path) -> None:
     with pytest.raises(ConfigError, match=r"annotators must be new to .*, got color which it has; leave them out"):
         add(make_config(), data_set)
+
+
+def test_a_record_of_the_data_set_below_that_is_gone_is_named(make_config: Make, data_set: Path) -> None:
+    record = data_set / "shards/0000001.json"
+    record.unlink()
+    with pytest.raises(ShardCorrupt) as caught:
+        add(make_config(annotators=SEGMENTATION), data_set)
+    assert str(caught.value) == f"{record} must be there, got none; run `condset prepare` again"
+
+
+def test_label_maps_that_are_away_are_an_outage(
+    make_config: Make, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(row: IndexRow, *_: object) -> Rejection:
+        return Rejection(row.key, Reason.MISSING_LABELS, "not mounted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.origin.load_labels", away)
+        with pytest.raises(TooManyRejected, match=r"got 5 lost, first 000000000: missing_labels \(not mounted\); mend"):
+            add(make_config(annotators=SEGMENTATION), data_set)
+    assert add(make_config(annotators=SEGMENTATION), data_set).manifest.totals.samples == 12
 
 
 def test_an_unfinished_data_set_is_refused(make_config: Make, data_set: Path) -> None:

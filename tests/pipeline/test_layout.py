@@ -36,6 +36,15 @@ def test_default_shares_always_leave_room_for_loading(workers: int) -> None:
     assert layout.workers * layout.cpus_per_worker + layout.cpus_per_load <= has.cpus
 
 
+@pytest.mark.parametrize(("nodes", "cpus"), [(2, 2), (2, 4), (4, 8), (8, 16), (3, 40)])
+def test_default_shares_leave_room_for_loading_on_one_node(nodes: int, cpus: int) -> None:
+    """What is left on several nodes together is no place for a task of Ray: it would wait for ever."""
+    layout = lay_out(ExecutionConfig(), Resources(cpus=nodes * cpus, gpus=0, node_cpus=cpus), inline=False)
+    workers_of_a_node = int(cpus // layout.cpus_per_worker)
+    left = cpus - min(workers_of_a_node, layout.workers // nodes) * layout.cpus_per_worker
+    assert left >= layout.cpus_per_load
+
+
 @pytest.mark.parametrize(
     ("execution", "message"),
     [

@@ -1,17 +1,18 @@
 """The data set through the eyes of those who read it: webdataset and Hugging Face datasets."""
 
+import io
 import json
+import tarfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from pipeline.bench.sketch import random_pidinet
 from stages.records import UInt8Array
-from stages.reference_modules import controlnet_aux_module
 
 from .conftest import Make, Run
 
@@ -36,12 +37,9 @@ def data_set(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPa
     for name, annotations in (("captions", captions), ("person_keypoints", persons)):
         content = json.dumps({"images": images, "annotations": annotations})
         (root / f"coco/annotations/{name}_val2017.json").write_text(content)
-    torch.manual_seed(0)
-    network = controlnet_aux_module("pidi.model").pidinet()
-    torch.save({"state_dict": network.state_dict()}, root / "random_pidinet.pth")
     annotators = [
         {"kind": "color"},
-        {"kind": "sketch", "weights": str(root / "random_pidinet.pth")},
+        {"kind": "sketch", "weights": str(random_pidinet(root / "random_pidinet.pth"))},
         {"kind": "keypose", "from": "annotations"},
     ]
     source = {"kind": "coco", "root": str(root / "coco"), "split": "val2017"}
@@ -49,19 +47,23 @@ def data_set(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPa
     return root / "data"
 
 
-def stored_colors(data_set: Path) -> dict[str, UInt8Array]:
-    import io
-    import tarfile
-
+@pytest.fixture(scope="module")
+def stored(data_set: Path) -> dict[str, bytes]:
+    """Every file of every tar, by its name: the key, a dot, the extension."""
     found = {}
     for path in sorted((data_set / "shards").glob("*.tar")):
         with tarfile.open(path) as tar:
             for name in tar.getnames():
-                if name.endswith(".color.png"):
-                    file = tar.extractfile(name)
-                    assert file
-                    found[name.partition(".")[0]] = np.asarray(Image.open(io.BytesIO(file.read())))
+                file = tar.extractfile(name)
+                assert file
+                found[name] = file.read()
+    sketches = {content for name, content in found.items() if name.endswith(".sketch.png")}
+    assert len(sketches) == 25  # so that one sample's sketch cannot pass for another's
     return found
+
+
+def picture(content: bytes) -> UInt8Array:
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def test_a_shard_without_samples_has_no_tar(data_set: Path) -> None:
@@ -69,7 +71,7 @@ def test_a_shard_without_samples_has_no_tar(data_set: Path) -> None:
     assert (data_set / "shards/0000002.json").exists()
 
 
-def test_webdataset_reads_every_sample(data_set: Path) -> None:
+def test_webdataset_reads_every_sample(data_set: Path, stored: dict[str, bytes]) -> None:
     import webdataset
 
     tars = [str(path) for path in sorted((data_set / "shards").glob("*.tar"))]
@@ -77,18 +79,22 @@ def test_webdataset_reads_every_sample(data_set: Path) -> None:
         warnings.simplefilter("ignore")
         samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
     assert len(samples) == 25
-    colors = stored_colors(data_set)
     for sample in samples:
+        key = sample["__key__"]
         assert "überquert" in sample["txt"]
         assert sample["txt"] in sample["json"]["captions"]
         assert sample["jpg"].shape == (64, 64, 3)
-        assert np.array_equal(sample["color.png"], colors[sample["__key__"]])
-        assert sample["sketch.png"].shape == (64, 64, 3)
-        assert sample["keypoints.npy"].size == (51 if int(sample["__key__"]) % 4 == 3 else 0)
+        assert np.array_equal(sample["color.png"], picture(stored[f"{key}.color.png"]))
+        grey_hw = picture(stored[f"{key}.sketch.png"])
+        assert np.array_equal(sample["sketch.png"], np.stack([grey_hw] * 3, -1))  # "rgb8" makes every picture RGB
+        keypoints = np.load(io.BytesIO(stored[f"{key}.keypoints.npy"]))
+        assert keypoints.size == (51 if int(key) % 4 == 3 else 0)
+        assert sample["keypoints.npy"].dtype == np.float32
+        assert np.array_equal(sample["keypoints.npy"], keypoints)
 
 
 def test_datasets_loads_the_directory_and_every_sample_of_it(
-    data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_set: Path, stored: dict[str, bytes], tmp_path: Path
 ) -> None:
     import datasets
 
@@ -98,27 +104,24 @@ def test_datasets_loads_the_directory_and_every_sample_of_it(
         loaded: Any = datasets.load_dataset(str(data_set), cache_dir=str(tmp_path))
     assert list(loaded) == ["val2017"]
     assert len(loaded["val2017"]) == 25
-    colors = stored_colors(data_set)
     for sample in loaded["val2017"]:
+        key = sample["__key__"]
         assert "Brücke 雪" in sample["txt"]
         assert sample["jpg"].size == (64, 64)
-        assert np.array_equal(np.asarray(sample["color.png"]), colors[sample["__key__"]])
+        assert np.array_equal(np.asarray(sample["color.png"]), picture(stored[f"{key}.color.png"]))
         assert sample["sketch.png"].mode == "L"
-        assert len(sample["keypoints.npy"]) == (51 if int(sample["__key__"]) % 4 == 3 else 0)
+        assert np.array_equal(np.asarray(sample["sketch.png"]), picture(stored[f"{key}.sketch.png"]))
+        keypoints = np.load(io.BytesIO(stored[f"{key}.keypoints.npy"]))
+        assert keypoints.size == (51 if int(key) % 4 == 3 else 0)
+        assert sample["keypoints.npy"] == keypoints.tolist()
 
 
-def test_every_sample_has_the_same_fields_of_the_same_types(data_set: Path) -> None:
-    import tarfile
-
+def test_every_sample_has_the_same_fields_of_the_same_types(stored: dict[str, bytes]) -> None:
     shapes = set()
-    for path in sorted((data_set / "shards").glob("*.tar")):
-        with tarfile.open(path) as tar:
-            for name in tar.getnames():
-                if name.endswith(".json"):
-                    file = tar.extractfile(name)
-                    assert file
-                    fields = json.loads(file.read())
-                    assert fields["captions"]
-                    assert all(type(edge) is float for edge in fields["crop_box"])
-                    shapes.add(tuple((field, type(value)) for field, value in fields.items()))
+    for name, content in stored.items():
+        if name.endswith(".json"):
+            fields = json.loads(content)
+            assert fields["captions"]
+            assert all(type(edge) is float for edge in fields["crop_box"])
+            shapes.add(tuple((field, type(value)) for field, value in fields.items()))
     assert len(shapes) == 1

@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from pipeline.bench.sketch import random_pidinet
 from pipeline.config import PrepareConfig
 from pipeline.executor import InlineExecutor
 from pipeline.manifest import load_finished, read_manifest
@@ -80,11 +82,38 @@ def test_another_source_is_refused_although_the_index_is_trusted(
         run_inline(other, data_set)
 
 
+def test_shards_that_no_manifest_tells_of_are_taken_for_what_they_are(
+    make_config: Make, run_inline: Run, data_set: Path
+) -> None:
+    before = tree(data_set)
+    (data_set / "dataset.json").unlink()
+    other = make_config(image={"size_pixels": 64, "quality": 80})
+    with pytest.raises(ShardConflict, match=r"0000000 must be a shard of this configuration, got one of another"):
+        run_inline(other, data_set)
+    run_inline(make_config(), data_set)
+    assert tree(data_set) == before
+
+
 def test_a_directory_with_foreign_files_is_refused(make_config: Make, run_inline: Run, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ShardConflict, match=r"must be a new directory or one of condset's, got one with thesis\.tex"):
         run_inline(make_config(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(("multiplies_bfloat16", "dtype"), [(False, "float32"), (True, "bfloat16")])
+def test_what_auto_has_picked_is_said_and_recorded(
+    make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multiplies_bfloat16: bool, dtype: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies_bfloat16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    weights = random_pidinet(tmp_path / "random_pidinet.pth")
+    sketch = {"kind": "sketch", "dtype": "auto", "weights": str(weights)}
+    config = make_config(samples_per_shard=12, annotators=[{"kind": "color"}, sketch])
+    said = run_saying(config, tmp_path / "data")
+    assert f"1 of 1 shards to make on cpu, 1 threads a worker, batch 1, sketch in {dtype}" in said
+    numerics = read_manifest(Directory(str(tmp_path / "data"))).numerics
+    assert numerics.dtypes == {"color": "none", "sketch": dtype}
 
 
 def test_a_resume_under_other_numerics_says_so(make_config: Make, run_inline: Run, data_set: Path) -> None:

@@ -1,12 +1,13 @@
 import io
 import tarfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from pipeline.numerics import Numerics
 from pipeline.plan import ShardPlan
-from pipeline.shards import ShardRecord, commit_shard, read_record, read_sample
+from pipeline.shards import SampleEntry, ShardRecord, commit_shard, parse_sample, read_record, read_sample
 from pipeline.storage import Directory
 from stages.errors import ShardCorrupt
 from stages.records import EncodedSample, Reason, Rejection
@@ -72,6 +73,32 @@ def test_a_damaged_sample_is_named(shards: Directory, record: ShardRecord) -> No
         ShardCorrupt, match=r"0000000\.tar sample c must have crc32 .*, got .*; prepare the shard again"
     ):
         read_sample(shards, record, record.samples[1])
+
+
+def tar_of(*members: tuple[str, bytes]) -> tuple[bytes, SampleEntry]:
+    """A run of members of a name and a type, empty all, and the entry of sample "a" that points at it."""
+    content = b""
+    for name, kind in members:
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        content += info.tobuf(tarfile.USTAR_FORMAT)
+    return content, SampleEntry("a", 0, len(content), 64, 64, zlib.crc32(content))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("a.jpg", tarfile.REGTYPE), ("a.txt", tarfile.SYMTYPE)], "only files, got a.txt which is none"),
+        ([("a.jpg", tarfile.REGTYPE), ("b.txt", tarfile.REGTYPE)], "only its own members, got b.txt"),
+        ([("a.jpg", tarfile.REGTYPE), ("a.jpg", tarfile.REGTYPE)], "only its own members, got a.jpg"),
+    ],
+    ids=["a link", "another sample's member", "a member twice"],
+)
+def test_a_member_that_is_not_the_samples_own_file_is_named(members: list[tuple[str, bytes]], message: str) -> None:
+    content, entry = tar_of(*members)
+    with pytest.raises(ShardCorrupt) as caught:
+        parse_sample(content, entry, "0000000.tar sample a")
+    assert str(caught.value) == f"0000000.tar sample a must have {message}; prepare the shard again"
 
 
 def test_a_record_that_is_none_is_named(shards: Directory) -> None:

@@ -18,6 +18,7 @@ from stages.encode import encode_stored_image
 from stages.errors import WorkerError
 from stages.members import encode_conditions, load_pixels
 from stages.records import (
+    AnnotatedSample,
     ConditionMembers,
     Crop,
     EncodedSample,
@@ -74,6 +75,14 @@ def annotation(request: pytest.FixtureRequest) -> Build:
     return build
 
 
+def ignore(samples: int) -> None:
+    """Nobody watches the progress."""
+
+
+def nothing() -> None:
+    """Nobody waits for the networks."""
+
+
 def keys(outcomes: list[EncodedSample | Rejection]) -> list[str]:
     return [outcome.key for outcome in outcomes]
 
@@ -81,17 +90,19 @@ def keys(outcomes: list[EncodedSample | Rejection]) -> list[str]:
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
 def test_outcomes_come_in_the_order_of_the_samples(annotation: Build, batch_size: int) -> None:
     told: list[int] = []
-    outcomes = annotation((Brightness(),), batch_size)([stored(number) for number in range(23)], told.append)
+    outcomes = annotation((Brightness(),), batch_size)([stored(number) for number in range(23)], told.append, nothing)
     assert keys(outcomes) == [f"k{number}" for number in range(23)]
     assert sum(told) == 23
 
 
 def test_no_samples_are_no_outcomes(annotation: Build) -> None:
-    assert annotation((Brightness(),), 4)([], lambda samples: None) == []
+    assert annotation((Brightness(),), 4)([], ignore, nothing) == []
 
 
 def test_a_sample_that_one_annotator_rejects_is_rejected_and_its_neighbours_are_not(annotation: Build) -> None:
-    outcomes = annotation((Brightness(), Brightness(dark=2)), 2)([stored(n) for n in range(4)], lambda samples: None)
+    told: list[int] = []
+    outcomes = annotation((Brightness(), Brightness(dark=2)), 2)([stored(n) for n in range(4)], told.append, nothing)
+    assert sum(told) == 3  # the rejected one is counted when its shard is committed
     assert [type(outcome) for outcome in outcomes] == [EncodedSample, EncodedSample, Rejection, EncodedSample]
 
 
@@ -106,7 +117,7 @@ def test_each_stored_image_is_decoded_once_for_any_number_of_annotators(
 
     monkeypatch.setattr(stages.annotate, "load_pixels", counting)
     six = tuple(Brightness() for _ in range(6))
-    annotation(six, 2)([stored(number) for number in range(5)], lambda samples: None)
+    annotation(six, 2)([stored(number) for number in range(5)], ignore, nothing)
     assert sorted(decoded) == [f"k{number}" for number in range(5)]
 
 
@@ -118,7 +129,29 @@ def test_every_core_has_an_image_of_its_own() -> None:
         return [() for _ in samples]
 
     annotate = OnCores((meet,), 1, encode_conditions, ThreadPoolExecutor(3), 3)
-    assert len(annotate([stored(number) for number in range(6)], lambda samples: None)) == 6
+    assert len(annotate([stored(number) for number in range(6)], ignore, nothing)) == 6
+
+
+def test_others_may_begin_while_the_last_batches_are_under_way() -> None:
+    begun = threading.Event()
+
+    def wait(samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
+        assert begun.wait(30)
+        return [() for _ in samples]
+
+    annotate = OnCores((wait,), 1, encode_conditions, ThreadPoolExecutor(2), 2)
+    assert len(annotate([stored(number) for number in range(3)], ignore, begun.set)) == 3
+
+
+def test_others_may_have_the_gpu_while_the_last_batches_are_encoded() -> None:
+    begun = threading.Event()
+
+    def encode(sample: AnnotatedSample) -> EncodedSample:
+        assert begun.wait(30)
+        return encode_conditions(sample)
+
+    annotate = OnGpu((Brightness(),), 2, encode, ThreadPoolExecutor(2))
+    assert len(annotate([stored(number) for number in range(3)], ignore, begun.set)) == 3
 
 
 def test_after_an_error_only_what_was_queued_is_begun() -> None:
@@ -130,7 +163,7 @@ def test_after_an_error_only_what_was_queued_is_begun() -> None:
 
     annotate = OnCores((fail,), 1, encode_conditions, ThreadPoolExecutor(2), 2)
     with pytest.raises(WorkerError, match="broken"):
-        annotate([stored(number) for number in range(50)], lambda samples: None)
+        annotate([stored(number) for number in range(50)], ignore, nothing)
     assert 1 <= len(begun) <= QUEUED_BATCHES * 2
 
 

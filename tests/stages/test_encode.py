@@ -87,6 +87,12 @@ def test_pixels_of_another_shape_or_type_are_refused(pixels: UInt8Array) -> None
         encode_png(pixels)
 
 
+def test_a_picture_that_no_png_of_opencvs_holds_is_refused() -> None:
+    # libpng takes at most a million pixels a side; OpenCV says so on stderr and by its return value, without an error.
+    with pytest.raises(ValueError, match=r"picture of shape \(1, 1000001\) cannot be encoded by OpenCV; report this"):
+        encode_png(np.zeros((1, 1_000_001), np.uint8))
+
+
 def test_a_palette_must_fit_its_picture() -> None:
     with pytest.raises(ValueError, match=r"palette of 768 bytes, got .* and 9 bytes; give one RGB colour"):
         encode_png(_noise(4, 4), PALETTE[:9])

@@ -1,5 +1,6 @@
 """One attempt, and what each way of a server to misbehave is called."""
 
+import errno
 import socket
 import time
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stages.errors import SourceError
+from stages.http_client import as_published, legal
 from stages.http_config import FetchConfig
 from stages.http_fetch import fetch_urls
 from stages.records import OUTAGE_REASONS, Reason, Rejection
@@ -111,6 +114,50 @@ def test_redirects_are_followed_as_far_as_the_limit(server: MisbehavingServer) -
         Reason.TOO_MANY_REDIRECTS,
         "URL must lead to a file in 0 redirects, got more",
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/smart/http%3A%2F%2Fcdn.example.org%2Fa.jpg",
+        "/media/x.jpg%3Alarge?type=image%2Fjpeg&sign=a+b%2B",
+        "/a//b/c.jpg",
+        "/~me/(1)[2],3;4=5:6@7!$&'*+|?a=[1]/?",
+    ],
+)
+def test_a_url_is_asked_for_as_it_was_published(server: MisbehavingServer, path: str) -> None:
+    origin = server.url("photo").partition("/photo")[0]
+    for way in (origin + path, f"{origin}/to?{path}"):
+        server.hits.clear()
+        rejection(way)
+        assert path in server.hits
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://bücher.example/ä b.jpg", "http://xn--bcher-kva.example/%C3%A4%20b.jpg"),
+        ('http://host/a.jpg?text=x y"#part', "http://host/a.jpg?text=x%20y%22"),
+        ("http://me:pass@host:81", "http://me:pass@host:81/"),
+        ("http://[2600::1]/a%zz", "http://[2600::1]/a%zz"),
+    ],
+)
+def test_only_what_no_request_may_hold_is_escaped(url: str, asked: str) -> None:
+    assert str(legal(as_published(url))) == asked
+
+
+def test_an_ipv6_address_out_of_reach_is_a_matter_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without IPv6 has no address of its own to connect from; with IPv4 that is a lack of ports."""
+
+    monkeypatch.setattr("asyncio.selector_events.BaseSelectorEventLoop.sock_connect", _no_address)
+    refused = rejection("http://[2606:4700:4700::1111]/a.jpg", changed(retries=0))
+    assert refused.reason is Reason.CONNECT
+    with pytest.raises(SourceError, match="fetching must open a connection, got Cannot assign requested address"):
+        fetch("http://1.1.1.1/a.jpg", changed(retries=0))
+
+
+async def _no_address(*_: object) -> None:
+    raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
 
 
 def test_the_user_agent_says_who_asks_and_whom_to_tell(server: MisbehavingServer) -> None:

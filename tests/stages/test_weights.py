@@ -1,5 +1,6 @@
 """Where weights are looked for, and that none is used unchecked."""
 
+import errno
 import functools
 import hashlib
 import http.server
@@ -91,6 +92,21 @@ def test_an_own_file_that_is_missing_is_named(small: Model, tmp_path: Path) -> N
     put(tmp_path)
     with pytest.raises(WeightsError, match=r"weights of small must be a file, got 'absent.pth'; correct the path"):
         WeightsStore(tmp_path).resolve("small", "absent.pth")
+
+
+def test_a_file_that_may_not_be_read_is_named(small: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = put(tmp_path)
+
+    def refuse(opened: Path, *arguments: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(opened))
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read every file, whatever its permissions
+    for own_file in (None, str(path)):
+        with pytest.raises(WeightsError) as caught:
+            WeightsStore(tmp_path).resolve("small", own_file)
+        assert str(caught.value) == (
+            f"weights of small must be readable, got [Errno 13] Permission denied: '{path}'; correct its permissions"
+        )
 
 
 def test_a_truncated_file_is_refused_and_left_alone(small: Model, tmp_path: Path) -> None:

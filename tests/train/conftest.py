@@ -23,7 +23,7 @@ from train.objective import ObjectiveConfig
 from train.order import SampleOrder
 
 if TYPE_CHECKING:
-    from train.stable_diffusion import StableDiffusion
+    from train.stable_diffusion import Parts, StableDiffusion
 
 Console: TypeAlias = Callable[..., tuple[int, str, str]]
 """Arguments to exit status, stdout, stderr."""
@@ -145,3 +145,26 @@ def tiny_base() -> "StableDiffusion":
     from train.tiny_diffusion import tiny_parts
 
     return StableDiffusion(tiny_parts(TinyDiffusionConfig()), Running())
+
+
+@pytest.fixture(scope="module")
+def model(tiny_base: "StableDiffusion", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random base as `save_pretrained` leaves a model."""
+    from .tiny_runs import save_parts
+
+    return save_parts(tiny_base, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def loaded(model: Path) -> "Parts":
+    from train.diffusion_config import StableDiffusionConfig
+    from train.stable_diffusion import load_parts
+
+    return load_parts(StableDiffusionConfig(model=str(model)))
+
+
+@pytest.fixture
+def own_model(model: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    shutil.copytree(model, tmp_path / "model")
+    return tmp_path / "model"

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from train.checkpoint import ADAPTER_FILE, last_checkpoint
+import torch
+
+from train.checkpoint import ADAPTER_FILE, last_checkpoint, read_parameters
 from train.config import TrainConfig
 from train.metrics import read_metrics
 from train.run import TrainJob, TrainSummary, train
@@ -49,6 +51,17 @@ def adapter_bytes(run: Path) -> bytes:
     checkpoint = last_checkpoint(run)
     assert checkpoint is not None
     return (checkpoint / ADAPTER_FILE).read_bytes()
+
+
+def difference(one: Path, other: Path) -> float:
+    """How far apart the parameters of two runs' adapters are, but for the hundredth that is furthest.
+
+    Where a gradient is nothing but rounding, AdamW makes a whole step of it, to either side.
+    """
+    ends = [last_checkpoint(run) for run in (one, other)]
+    first, second = (read_parameters(end / ADAPTER_FILE) for end in ends if end)
+    distances = torch.cat([(first[name] - second[name]).abs().flatten() for name in first])
+    return float(distances.quantile(0.99))
 
 
 class StopAfter(Nobody):

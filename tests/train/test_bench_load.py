@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.bench.measure import fresh
+from pipeline.bench.limit import Bottleneck
+from pipeline.bench.measure import Row, Table, fresh
 from train.bench_load import (
     SHARDS,
     Contender,
+    LoadBench,
     Setting,
-    batch_seconds,
-    figures_of,
+    decoding_limits,
     make_data,
+    seconds_per_image,
     stored_bytes,
     webdataset_batches,
 )
@@ -32,7 +34,14 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("contender", [Contender.IMAGES, Contender.LATENTS])
 def test_each_contender_reads_batches_without_end(scratch: Path, contender: Contender) -> None:
-    assert 0 < batch_seconds(SETTING, scratch, contender) < 5
+    assert seconds_per_image(SETTING, scratch, contender) > 0
+
+
+def test_the_limit_is_that_of_decoding_and_latents_need_none(scratch: Path) -> None:
+    limits = decoding_limits(SETTING, scratch)
+    assert set(limits) == set(Contender)
+    assert {limit.bottleneck for limit in limits.values()} == {Bottleneck.DECODING}
+    assert 0 < limits[Contender.LATENTS].seconds_per_image < limits[Contender.IMAGES].seconds_per_image
 
 
 def described_batches(data: Path) -> list[list[tuple[object, ...]]]:
@@ -58,13 +67,14 @@ def test_the_stored_bytes_are_those_of_the_tars_that_are_read(scratch: Path) -> 
     assert stored_bytes(scratch / "data", Contender.IMAGES) == base
 
 
-def test_figures_are_medians_beside_webdataset() -> None:
-    seconds = {Contender.WEBDATASET: [0.5, 4.0, 0.25], Contender.IMAGES: [0.125, 0.125, 9.0]}
-    stored = {Contender.WEBDATASET: 1000.0, Contender.IMAGES: 3000.0}
-    reference, ours = figures_of(seconds, stored, batch_size=8)
-    assert (reference.images_per_second, reference.ratio, reference.batches_per_second) == (16, 1, 2)
-    assert (ours.images_per_second, ours.ratio, ours.batches_per_second) == (64, 4, 8)
-    assert (reference.stored_bytes_per_second, ours.stored_bytes_per_second) == (16_000, 192_000)
+def test_people_are_told_what_the_storage_has_to_give() -> None:
+    row = Row(Contender.IMAGES, images_per_second=20.0, ratio=1.0, ratio_by_round=(1.0,))
+    lines = LoadBench(SETTING, Table("loading", (row,)), {Contender.IMAGES: 2.5e6}).lines(100)
+    assert lines[0] == "loading"
+    assert lines[-2:] == [
+        "  100 images take 5 seconds on this machine",
+        "  MB a second of the storage: condset, images 2.5",
+    ]
 
 
 @pytest.mark.slow
@@ -73,8 +83,11 @@ def test_the_command_prints_figures_for_machines(condset: Console) -> None:
     status, printed, _ = condset("bench", "load", *arguments, "--json")
     assert status == 0
     result = json.loads(printed)
-    assert [figure["name"] for figure in result["figures"]] == list(Contender)
-    reference = result["figures"][0]["images_per_second"]
-    for figure in result["figures"]:
-        assert figure["images_per_second"] == pytest.approx(reference * figure["ratio"])
-        assert figure["images_per_second"] == pytest.approx(2 * figure["batches_per_second"])
+    assert [row["name"] for row in result["rows"]] == list(Contender)
+    assert result["title"].startswith("image and color of drawn scenes at 64x64, batch 2, 2 workers on ")
+    reference = result["rows"][0]["images_per_second"]
+    for row in result["rows"]:
+        assert row["images_per_second"] == pytest.approx(reference * row["ratio"])
+        assert row["bottleneck"] == "decoding"
+        assert result["stored_bytes_per_second"][row["name"]] > 0
+    assert result["seconds_for_images"] == pytest.approx(600_000 / result["rows"][-1]["images_per_second"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from train.bench_models import ModelName, bench_parts, build_text_encoder, build_unet, build_vae
-from train.bench_train import WARM_UP_STEPS, Contender, Measured, Setting, figures_of, make_inputs, measure
+from train.bench_train import WARM_UP_STEPS, Contender, Measured, Setting, make_inputs, measure, summarised
 from train.stable_diffusion import Parts
 from train.tiny_diffusion import scene_words, word_tokenizer
 
@@ -45,20 +45,36 @@ def test_cached_latents_change_losses_by_their_rounding_only(measured: dict[Cont
     assert measured[Contender.REMEMBERED].losses == measured[Contender.LATENTS].losses
 
 
-def test_figures_are_medians_over_all_rounds_beside_the_plain_loop() -> None:
-    rounds = {
-        Contender.PLAIN: [Measured([4.0, 2.0], [1.0], 10), Measured([8.0], [0.5], 30)],
-        Contender.LATENTS: [Measured([1.0, 1.0], [1.0], 7), Measured([9.0], [1.0], 9)],
-    }
-    plain, latents = figures_of(rounds, batch_size=8)
-    assert (plain.name, plain.images_per_second, plain.speedup, plain.peak_memory_bytes) == (
-        "plain diffusers loop",
-        2,
-        1,
-        20,
+def test_a_step_is_counted_forward_and_backward_and_without_what_is_cached(
+    measured: dict[Contender, Measured],
+) -> None:
+    images, latents, remembered = (
+        measured[each].step_flops for each in (Contender.IMAGES, Contender.LATENTS, Contender.REMEMBERED)
     )
-    assert (latents.images_per_second, latents.speedup, latents.peak_memory_bytes) == (8, 4, 8)
-    assert plain.losses == [1.0]
+    assert images > latents > remembered > 0
+
+
+def test_the_table_compares_the_median_steps_of_the_rounds_with_the_plain_loop() -> None:
+    rounds = {
+        Contender.PLAIN: [Measured([4.0, 2.0, 2.0], [1.0], 10, 40), Measured([8.0], [0.5], 30, 40)],
+        Contender.LATENTS: [Measured([1.0, 1.0], [1.0], 7, 20), Measured([4.0], [1.0], 9, 20)],
+    }
+    bench = summarised(rounds, SETTING, rounds=2, rate=100.0)
+    plain, latents = bench.table.rows
+    assert (plain.name, plain.images_per_second, plain.ratio) == ("plain diffusers loop", 2 / 5, 1)
+    assert (latents.images_per_second, latents.ratio, latents.ratio_by_round) == (2 / 2.5, 2, (2, 2))
+    assert plain.limit_share == pytest.approx(40 / 100 / 5)
+    assert latents.limit_share == pytest.approx(20 / 100 / 2.5)
+    assert bench.peak_memory_bytes == {Contender.PLAIN: 20, Contender.LATENTS: 8}
+    assert bench.losses[Contender.PLAIN] == [1.0]
+    assert bench.table.title == (
+        "tiny with random weights, color of drawn scenes at 64x64, batch 2, float32, "
+        f"{torch.get_num_threads()} threads, 2 rounds of 2 steps"
+    )
+    assert bench.lines(100)[-2:] == [
+        "  100 images take 2.1 minutes on this machine",
+        "  GB at most: plain diffusers loop 0.00; condset, cached latents 0.00",
+    ]
 
 
 def test_the_networks_have_the_sizes_of_stable_diffusion() -> None:
@@ -89,8 +105,11 @@ def test_the_command_prints_figures_for_machines(condset: Console) -> None:
     assert status == 0
     (result,) = json.loads(printed)
     assert result["setting"]["model"] == "tiny"
-    assert [figure["name"] for figure in result["figures"]] == list(Contender)
-    plain = result["figures"][0]["images_per_second"]
-    for figure in result["figures"]:
-        assert figure["images_per_second"] == pytest.approx(plain * figure["speedup"])
-        assert figure["peak_memory_bytes"] > 50 * 10**6
+    assert [row["name"] for row in result["rows"]] == list(Contender)
+    assert result["title"].startswith("tiny with random weights, ")
+    plain = result["rows"][0]["images_per_second"]
+    for row in result["rows"]:
+        assert row["images_per_second"] == pytest.approx(plain * row["ratio"])
+        assert row["limit_share"] > 0
+        assert result["peak_memory_bytes"][row["name"]] > 50 * 10**6
+    assert result["seconds_for_images"] == pytest.approx(600_000 / result["rows"][-1]["images_per_second"])

@@ -54,7 +54,8 @@ def test_diffusers_loads_it_and_gives_the_same_features(kind: str, tmp_path: Pat
     loaded = T2IAdapter.from_pretrained(tmp_path / "out")
     picture = torch.rand(1, 3, 64, 64)
     for theirs, ours in zip(loaded(picture), trained(picture), strict=True):
-        assert torch.equal(theirs, ours)
+        # Not equal: where in memory the parameters lie decides the order in which some libraries sum.
+        torch.testing.assert_close(theirs, ours)
 
 
 def test_it_is_what_save_pretrained_writes(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from train.run import train
 from train.watch import Nobody, StepReport
 from train.worker import Worker
 
-from .runs import STEPS, StopAfter, losses, run_alone, small_job
-from .test_run import difference
+from .runs import STEPS, StopAfter, difference, losses, run_alone, small_job
 from .test_run_bad_input import damage
 
 
@@ -23,6 +22,12 @@ def test_a_cluster_is_divided_evenly() -> None:
     assert share_of(Resources(8, 2, 4), 2, "auto") == Share("cuda", 4, 1, 4)
     assert share_of(Resources(16, 2, 4), 2, "cpu") == Share("cpu", 4, 0, 4)
     assert share_of(Resources(1, 2, 1), 2, "cuda") == Share("cuda", 0.5, 1, 1)
+
+
+def test_every_worker_fits_on_a_node_beside_its_neighbours() -> None:
+    """A third of sixteen CPUs is five, but no node of eight holds two such workers: Ray would wait for ever."""
+    assert share_of(Resources(16, 0, 8), 3, "cpu") == Share("cpu", 4, 0, 4)
+    assert share_of(Resources(12, 4, 4), 4, "cuda") == Share("cuda", 2, 1, 2)  # the GPUs are on a node of eight
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from train.tiny_diffusion import tiny_parts
 from train.worker import Worker
 
 from .conftest import add_layer
-from .runs import STEPS, StopAfter, adapter_bytes, losses, run_alone, small_config, small_job
+from .runs import STEPS, StopAfter, adapter_bytes, difference, losses, run_alone, small_config, small_job
 from .tiny_runs import save_parts
 
 
@@ -134,12 +134,6 @@ def test_accumulation_equals_the_big_batch(color_data: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(losses(parts), losses(big), rtol=0, atol=1e-5)
     assert difference(big, parts) < 1e-5
 
-
-def difference(one: Path, other: Path) -> float:
-    """The largest difference between two runs' adapters."""
-    ends = [last_checkpoint(run) for run in (one, other)]
-    first, second = (read_parameters(end / ADAPTER_FILE) for end in ends if end)
-    return max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
 def test_a_run_resumes_with_its_batch_divided_in_another_way(color_data: Path, whole: Path, tmp_path: Path) -> None:

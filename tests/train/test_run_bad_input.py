@@ -1,16 +1,21 @@
 """What stops a run in the middle or before it starts: one clear line each, and nothing that was done is lost."""
 
+import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from pipeline.shards import ShardRecord
-from stages.errors import CheckpointError, ConfigError, NonFiniteLoss, ShardCorrupt
+from stages.errors import CheckpointError, ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
 from train.checkpoint import checkpoints
 from train.metrics import read_metrics
+from train.optimization import Optimization
 
 from .runs import STEPS, adapter_bytes, run_alone, small_job
 
@@ -105,8 +110,77 @@ def test_a_condition_that_the_data_do_not_have_is_refused(color_data: Path, tmp_
 
 
 def test_a_validation_set_of_another_size_is_refused(color_data: Path, wide_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--validation .* must have images of 64x64, got 128x64; prepare it so"):
+    with pytest.raises(
+        ConfigError, match=r"--validation .* must have images of 64x64 as .*, got 128x64; prepare it with"
+    ):
         run_alone(small_job(color_data, tmp_path / "run", held_out=wide_data))
+
+
+def test_a_validation_set_whose_condition_was_made_otherwise_is_refused(color_data: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    shutil.copytree(color_data, others)
+    manifest = json.loads((others / "dataset.json").read_text())
+    table = next(table for table in manifest["config"]["annotators"] if table["kind"] == "color")
+    table["square_pixels"] = 32
+    (others / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"--validation .*/others must have its color made as in .*, got square_pix"):
+        run_alone(small_job(color_data, tmp_path / "run", held_out=others))
+
+
+def test_a_validation_set_with_latents_of_another_vae_is_refused(
+    latents_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tmp_path / "others"
+    shutil.copytree(latents_data, others)
+    (layer,) = (path for path in others.rglob("dataset.json") if "latents" in path.parts)
+    manifest = json.loads(layer.read_text())
+    ours = manifest["conditions"][0]["models"][0]["sha256"]
+    manifest["conditions"][0]["models"][0]["sha256"] = "0" * 64
+    layer.write_text(json.dumps(manifest))
+    monkeypatch.setattr("train.stable_diffusion.StableDiffusion.vae_sha256", lambda base: ours)
+    with pytest.raises(ConfigError, match=r"--validation .*/others must have .*, got (those of 00000000000000|sha256)"):
+        run_alone(small_job(latents_data, tmp_path / "run", held_out=others))
+
+
+@pytest.mark.parametrize("place", ["losses_of", "draw_preview"])
+def test_a_gpu_that_is_too_small_is_one_line_and_the_steps_are_kept(
+    color_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A preview needs more than a step: a run that fits for 999 steps may not at the thousandth."""
+    module = "train.optimization" if place == "losses_of" else "train.run"
+    called, original = [], getattr(importlib.import_module(module), place)
+
+    def full(*arguments: Any) -> Any:
+        called.append(place)
+        if place == "draw_preview" or len(called) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(*arguments)
+
+    monkeypatch.setattr(f"{module}.{place}", full)
+    job = small_job(color_data, tmp_path / "run", loop={"max_steps": 4}, validation={"preview_every": 2})
+    with pytest.raises(
+        WorkerError, match="training must fit in the GPU's memory, got CUDA out of memory after step 2; lower loop"
+    ):
+        run_alone(job)
+    assert [each.name for each in checkpoints(job.run)] == ["step-0000002"]
+
+
+def test_a_second_interrupt_within_the_optimizers_step_keeps_no_half_of_it(
+    color_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_job(color_data, tmp_path / "run", loop={"max_steps": 4, "checkpoint_every": 2})
+    apply = Optimization.apply
+
+    def interrupted(self: Optimization, number: int) -> float:
+        norm = apply(self, number)
+        if number == 4:
+            raise KeyboardInterrupt
+        return norm
+
+    monkeypatch.setattr(Optimization, "apply", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_alone(job)
+    assert [each.name for each in checkpoints(job.run)] == ["step-0000002"]
 
 
 def test_an_adapter_of_one_channel_for_a_coloured_condition_is_refused(color_data: Path, tmp_path: Path) -> None:

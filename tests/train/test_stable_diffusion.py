@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 from stages.download import file_sha256
-from stages.errors import WeightsError
 from train.adapter import AdapterConfig, build_adapter
 from train.batch import stack
 from train.captions import CaptionCache
@@ -22,27 +20,9 @@ from train.optimization import Optimization
 from train.stable_diffusion import Parts, Running, StableDiffusion, load_parts, parameters_sha256
 
 from .conftest import open_reader
-from .tiny_runs import save_parts
 
 CAPTIONS = ["a red circle", "a blue square on the grass"]
 PREDICTIONS = {"SD1": (None, "epsilon"), "SD2": ("v_prediction", "v_prediction")}
-
-
-@pytest.fixture(scope="module")
-def model(tiny_base: StableDiffusion, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_parts(tiny_base, tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def loaded(model: Path) -> Parts:
-    return load_parts(StableDiffusionConfig(model=str(model)))
-
-
-@pytest.fixture
-def own_model(model: Path, tmp_path: Path) -> Path:
-    """A copy that a test may damage."""
-    shutil.copytree(model, tmp_path / "model")
-    return tmp_path / "model"
 
 
 def noisy() -> Tensor:
@@ -246,41 +226,3 @@ def test_the_schedulers_file_says_what_is_predicted(version: str, own_model: Pat
     base = StableDiffusion(load_parts(StableDiffusionConfig(model=str(own_model))), Running())
     assert base.prediction == expected
     assert torch.equal(base.alphas_cumprod, tiny_base.alphas_cumprod)
-
-
-@pytest.mark.parametrize("part", ["unet", "text_encoder", "tokenizer", "scheduler"])
-def test_a_missing_part_is_said_in_one_line(part: str, own_model: Path) -> None:
-    shutil.rmtree(own_model / part)
-    with pytest.raises(WeightsError) as raised:
-        load_parts(StableDiffusionConfig(model=str(own_model)))
-    message = str(raised.value)
-    assert message.startswith(
-        f"diffusion.model {own_model} must be a Stable Diffusion 1.x or 2.x in diffusers' layout, got OSError: "
-    )
-    assert message.endswith("; give a directory with unet, vae, text_encoder, tokenizer, scheduler")
-    assert "\n" not in message
-
-
-def test_a_missing_vae_is_said_in_one_line(own_model: Path) -> None:
-    shutil.rmtree(own_model / "vae")
-    with pytest.raises(
-        WeightsError,
-        match=r"model must be a directory in diffusers' layout, got one without vae/config\.json; "
-        r"save the pipeline with save_pretrained$",
-    ):
-        load_parts(StableDiffusionConfig(model=str(own_model)))
-
-
-def test_a_model_that_is_nowhere_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(
-        WeightsError,
-        match=r"^model \S+/nowhere must be a directory with vae/config\.json, or a hub id such as owner/name, "
-        r"got neither; correct the path$",
-    ):
-        load_parts(StableDiffusionConfig(model=str(tmp_path / "nowhere")))
-
-
-def test_damaged_weights_are_said_in_one_line(own_model: Path) -> None:
-    (own_model / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"short")
-    with pytest.raises(WeightsError, match=r"^diffusion\.model \S+ must be a Stable Diffusion .*; give a directory"):
-        load_parts(StableDiffusionConfig(model=str(own_model)))

@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.bench.cli import app
 from pipeline.bench.index import bench_index, write_rows
 
 
@@ -29,3 +32,17 @@ def test_the_rows_are_like_those_of_laion_aesthetics_and_made_once(tmp_path: Pat
     assert 1900 < len(set(table["hash"].to_pylist())) < 2000
     write_rows(tmp_path, 2000)
     assert path.stat().st_mtime_ns == made
+
+
+def test_the_command_prints_figures_for_machines_and_for_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for_machines = CliRunner().invoke(app, ["index", "--rows", "2000", "--json"])
+    assert for_machines.exit_code == 0, for_machines.output
+    figures = json.loads(for_machines.stdout)
+    assert figures["rows"] == 2000
+    assert figures["rows_per_second"] == pytest.approx(2000 / figures["seconds"])
+    for_people = CliRunner().invoke(app, ["index", "--rows", "2000"])
+    assert for_people.stdout.startswith("2,000 synthetic rows of LAION metadata in ")
+    assert f"{figures['rows_listed']:,} listed" in for_people.stdout

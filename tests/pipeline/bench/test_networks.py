@@ -3,21 +3,31 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.bench.networks import Contender, Run, Timing, flops_per_image, in_both_dtypes, scenes, seconds_per_image
-from pipeline.bench.shares import ELSEWHERE, PLACES, watched
-from pipeline.work import THREADS
+from pipeline.bench.networks import (
+    Contender,
+    Run,
+    Timing,
+    as_worker,
+    flops_per_image,
+    in_both_dtypes,
+    scenes,
+    seconds_per_image,
+)
 from stages.annotators.sketch import SketchConfig
 from stages.precision import resolve_dtype
 from stages.records import UInt8Array
 
 SIDE = 64
+
+
+def timing(images: int, device: str = "cpu") -> Timing:
+    return Timing(SIDE, images, rounds=1, device=device)
 
 
 def build_noting(batches: list[list[UInt8Array]]) -> Run:
@@ -37,26 +47,37 @@ def build_sleeping() -> Run:
     return lambda images_hwc: time.sleep(0.05 * len(images_hwc))
 
 
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Let torch say that there is a GPU; returns how often somebody has waited for it."""
+    waited: list[None] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
+    monkeypatch.setattr("torch.cuda.synchronize", lambda: waited.append(None))
+    return lambda: len(waited)
+
+
 def test_every_image_is_seen_once_after_the_batch_that_warms_up() -> None:
     batches: list[list[UInt8Array]] = []
     contender = Contender("noting", partial(build_noting, batches), "float32", batch_size=2)
-    seconds = seconds_per_image(contender, Timing(SIDE, images=5, rounds=1))
-    assert [len(batch) for batch in batches] == [2, 2, 2, 1]
-    assert len(seconds) == 1
-    expected = scenes(SIDE, 5)
+    seconds_per_image(contender, timing(images=5))
+    assert [len(batch) for batch in batches] == [2, 2, 2, 2], "whole batches: another size would be another warm-up"
+    expected = scenes(SIDE, 6)
     for image_hwc, drawn in zip([image for batch in batches[1:] for image in batch], expected, strict=True):
         np.testing.assert_array_equal(image_hwc, drawn)
 
 
 def test_the_seconds_of_a_batch_are_shared_by_its_images() -> None:
     contender = Contender("sleeping", build_sleeping, "float32", batch_size=4)
-    (seconds,) = seconds_per_image(contender, Timing(SIDE, images=4, rounds=1))
-    assert 0.05 <= seconds < 0.2
+    seconds = seconds_per_image(contender, timing(images=4))
+    assert seconds >= 0.05
 
 
-def test_every_core_takes_a_batch_of_its_own() -> None:
+def test_every_thread_takes_a_batch_of_its_own() -> None:
     threads: set[int] = set()
-    together = threading.Barrier(torch.get_num_threads(), timeout=30)
+    together = threading.Barrier(3, timeout=30)
 
     def build() -> Run:
         def run(images_hwc: Sequence[UInt8Array]) -> object:
@@ -65,13 +86,18 @@ def test_every_core_takes_a_batch_of_its_own() -> None:
 
         return run
 
-    cores = torch.get_num_threads()
-    try:
-        contender = Contender("meeting", build, "float32", batch_per_core=True)
-        seconds_per_image(contender, Timing(SIDE, images=2 * cores, rounds=1))
-    finally:
-        torch.set_num_threads(cores)
-    assert len(threads) == cores
+    seconds_per_image(Contender("meeting", build, "float32", threads=3), timing(images=6))
+    assert len(threads) == 3
+
+
+def test_a_gpu_is_waited_for_before_the_clock_starts_and_before_it_stops(gpu: Callable[[], int]) -> None:
+    seen: list[int] = []
+
+    def build() -> Run:
+        return lambda images_hwc: seen.append(gpu())
+
+    seconds_per_image(Contender("asynchronous", build, "float32"), timing(images=2, device="cuda"))
+    assert (seen, gpu()) == ([0, 1, 1], 2)
 
 
 def test_flops_are_those_of_one_image() -> None:
@@ -81,31 +107,29 @@ def test_flops_are_those_of_one_image() -> None:
 
 
 def test_what_auto_picks_comes_last_for_the_estimate() -> None:
-    first, last = in_both_dtypes(lambda dtype: SketchConfig(dtype=dtype))
+    first, last = in_both_dtypes(lambda dtype: SketchConfig(dtype=dtype), "cpu")
     assert last.dtype == resolve_dtype("auto", "cpu")
     assert {first.dtype, last.dtype} == {"float32", "bfloat16"}
     assert last.name == f"condset {last.dtype}"
     assert ("emulated" in first.name) == (first.dtype == "bfloat16")
 
 
-def on_a_core(run: Callable[..., None], *arguments: float) -> None:
-    with ThreadPoolExecutor(1, thread_name_prefix=THREADS) as pool:
-        pool.submit(run, *arguments).result()
+def test_on_a_cpu_each_thread_has_one_image() -> None:
+    contender = as_worker("ours", SketchConfig(), "cpu")
+    assert (contender.batch_size, contender.threads) == (1, torch.get_num_threads())
 
 
-def test_time_outside_of_every_known_place_is_that_of_loading() -> None:
-    with watched() as seconds:
-        on_a_core(time.sleep, 0.1)
-    assert set(seconds) == {*PLACES.values(), ELSEWHERE}
-    assert seconds[ELSEWHERE] == sum(seconds.values()) > 0.05
+@pytest.mark.usefixtures("gpu")
+def test_on_a_gpu_one_thread_has_the_batches_of_a_worker() -> None:
+    contenders = list(in_both_dtypes(lambda dtype: SketchConfig(dtype=dtype), "cuda"))
+    assert [contender.name for contender in contenders] == ["condset float32", "condset bfloat16"]
+    assert {(contender.batch_size, contender.threads) for contender in contenders} == {(16, 1)}
 
 
-def test_time_within_a_known_place_is_counted_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sleep() -> None:
-        time.sleep(0.5)  # long beside what a busy machine needs to start a thread
-
-    monkeypatch.setitem(PLACES, sleep.__code__, "sleeping")
-    with watched() as seconds:
-        on_a_core(sleep)
-    assert seconds["sleeping"] > 0.05
-    assert seconds["sleeping"] > 0.8 * sum(seconds.values())
+@pytest.mark.usefixtures("gpu")
+def test_a_title_names_the_device() -> None:
+    cores = f"{torch.get_num_threads()} threads"
+    assert (
+        timing(8).title("PiDiNet", [], 8) == f"PiDiNet at 64x64, {cores}, the published weights, 1 rounds of 8 images"
+    )
+    assert timing(8, "cuda").title("PiDiNet", [], 8).split(", ")[1] == "NVIDIA H100"

@@ -11,6 +11,7 @@ from pipeline.executor import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.manifest import read_manifest, write_manifest
 from pipeline.publish.push import push
+from pipeline.run import prepare
 from pipeline.storage import Directory
 from stages.errors import ConfigError, ManifestError
 from stages.weights import WeightsStore
@@ -120,6 +121,19 @@ def test_an_incomplete_data_set_is_refused_before_anything_is_made(data_set: Pat
     write_manifest(directory, replace(read_manifest(directory), complete=False))
     with pytest.raises(ManifestError, match="must be complete"):
         push_quietly(data_set, hub)
+    assert not hub.repositories
+
+
+def test_a_data_set_behind_a_url_is_refused_before_anything_is_made(
+    make_config: Make, tmp_path: Path, hub: Hub
+) -> None:
+    directory = Directory(f"memory://{tmp_path}/data")
+    prepare(make_config(), directory, InlineExecutor(), WeightsStore(allow_network=False), lambda said: None)
+    with pytest.raises(ConfigError) as caught:
+        push(directory, "me/scenes", False, HfApi(endpoint=hub.url, token=TOKEN), lambda said: None)
+    assert str(caught.value) == (
+        f"memory://{tmp_path}/data must be a local directory to be pushed, got a URL; copy it here first"
+    )
     assert not hub.repositories
 
 

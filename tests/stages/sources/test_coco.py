@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ def rows(source: CocoSource) -> list[IndexRow]:
     return from_table(pa.Table.from_batches(source.batches()))
 
 
-def write_annotations(root: Path, **changes: object) -> CocoSource:
-    """A COCO layout of two images, one of them with a person and a crowd."""
-    person = {"id": 1, "image_id": 2, "keypoints": [5, 6, 2] + [0, 0, 0] * 15 + [7, 8, 1], "iscrowd": 0}
+def write_annotations(root: Path, joints: int = 17, **changes: object) -> CocoSource:
+    """A COCO layout of two images, one of them with a person and a crowd; `changes` are of the file of captions."""
+    person = {"id": 1, "image_id": 2, "keypoints": [5, 6, 2] + [0, 0, 0] * (joints - 2) + [7, 8, 1], "iscrowd": 0}
     crowd = {"id": 2, "image_id": 2, "keypoints": [0, 0, 0] * 17, "iscrowd": 1}
     common = {
         "licenses": [{"id": 4, "name": "Attribution License", "url": "http://cc/by"}],
@@ -88,6 +89,33 @@ def test_an_image_without_caption_is_listed_as_rejected(tmp_path: Path) -> None:
     assert second.rejection
     assert second.rejection.reason is Reason.NO_CAPTION
     assert second.rejection.detail == "captions_val2017.json has no caption for image 7"
+
+
+def test_what_other_writers_leave_out_is_unknown(tmp_path: Path) -> None:
+    """COCO's own files have all of it; people's files in its layout do not."""
+    bare = {"license": None, "width": None, "height": None}
+    source = write_annotations(
+        tmp_path,
+        licenses=[{"id": 4, "name": "MIT"}],
+        images=[{"id": 2, "file_name": "2.jpg", **bare}, {"id": 7, "file_name": "7.jpg", "license": 4}],
+        annotations=[{"id": 1, "image_id": 2, "caption": "a \ud83d cat"}, {"id": 2, "image_id": 7, "caption": "x"}],
+    )
+    first, second = rows(source)
+    assert (first.license, first.width, first.height, first.captions) == ("", 0, 0, ())
+    assert (second.license, second.captions) == ("MIT", ("x",))
+    assert len(rows(write_annotations(tmp_path / "b", licenses=None))) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "got"),
+    [
+        ({"joints": 16}, "a person with 48 numbers, where 17 keypoints have 51"),
+        ({"images": [{"id": 2, "file_name": "2.jpg", "license": "CC"}]}, "invalid literal for int"),
+    ],
+)
+def test_an_image_described_otherwise_is_named(tmp_path: Path, changes: dict[str, Any], got: str) -> None:
+    with pytest.raises(SourceError, match=f"image 2 of val2017 in .* must be described as in COCO, got {got}"):
+        rows(write_annotations(tmp_path, **changes))
 
 
 def test_a_missing_file_of_captions_is_named(tmp_path: Path) -> None:

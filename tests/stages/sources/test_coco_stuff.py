@@ -82,6 +82,14 @@ def test_a_malformed_line_of_labels_is_named(tmp_path: Path) -> None:
         read_labels(tmp_path / "labels.txt")
 
 
+def test_missing_labels_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        read_labels(tmp_path / "labels.txt")
+    assert str(caught.value) == (
+        f"{tmp_path}/labels.txt must list the categories, got no file; it comes with COCO-Stuff"
+    )
+
+
 def test_missing_maps_are_named(shared: Path) -> None:
     source = CocoStuffSource(root=str(shared / "data/coco17"), split="train2017")
     with pytest.raises(

@@ -76,6 +76,27 @@ def test_an_address_on_the_web_becomes_the_image_uri(save: Save) -> None:
     assert (second.image_uri, second.source_url) == ("row:1/2", "")
 
 
+@pytest.mark.parametrize("dtype", ["large_string", "string_view"])
+def test_texts_may_be_of_any_of_arrows_kinds(save: Save, dtype: str) -> None:
+    """Pandas and Polars write the longer and the newer one."""
+    features = datasets.Features({"image": datasets.Value(dtype), "text": datasets.Value(dtype)})
+    (row,) = rows(save(features, image=["https://host/1.jpg"], text=["a"]))
+    assert (row.image_uri, row.captions) == ("https://host/1.jpg", ("a",))
+
+
+@pytest.mark.parametrize(("kind", "columns"), [("pandas", None), ("arrow", None), ("numpy", ["text"])])
+def test_the_format_that_a_data_set_was_saved_with_does_not_matter(
+    tmp_path: Path, kind: str, columns: list[str] | None
+) -> None:
+    saved = datasets.Dataset.from_dict({"image": [b"x"], "text": ["a"]})
+    saved.set_format(kind, columns=columns)
+    saved.save_to_disk(tmp_path / "saved")
+    source = HuggingFaceSource(path=str(tmp_path / "saved"))
+    (row,) = rows(source)
+    assert row.captions == ("a",)
+    assert fetch("k", source.base_uri, row.image_uri) == b"x"
+
+
 @pytest.mark.parametrize(
     "path",
     ["row:0/1", "scene:0/1/70x70", "member:x?offset=0&bytes=1", "simplecache::http://10.0.0.1/1.jpg", "s3://b/1"],
@@ -151,10 +172,14 @@ def test_a_missing_column_is_named(save: Save, changes: dict[str, str], message:
 def test_what_datasets_cannot_load_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/x.csv").write_text("a,b\n1,2\n1,2,3\n")
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card/README.md").write_text("---\ndataset_info:\n  features:\n  - dtype: string\n---\n")
+    (tmp_path / "card/x.csv").write_text("image,text\n1.png,x\n")
     (tmp_path / "good").mkdir()
     (tmp_path / "good/x.csv").write_text("image,text\n1.png,x\n")
     for source, message in [
         (HuggingFaceSource(path=str(tmp_path / "none")), "got FileNotFoundError: Couldn't find any data file at"),
+        (HuggingFaceSource(path=str(tmp_path / "card")), "got KeyError: 'name'"),
         (HuggingFaceSource(path=str(tmp_path / "bad")), "got DatasetGenerationError: Error tokenizing data"),
         (HuggingFaceSource(path=str(tmp_path / "good"), split="val"), 'got ValueError: Unknown split "val"'),
         (HuggingFaceSource(path=str(tmp_path / "good"), name="big"), "got ValueError: BuilderConfig 'big' not found"),

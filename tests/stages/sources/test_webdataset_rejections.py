@@ -1,4 +1,5 @@
 import gzip
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,3 +103,11 @@ def test_a_pattern_without_match_a_missing_and_a_compressed_tar_are_errors(tmp_p
             rows(WebDatasetSource(root=str(tmp_path), tars=tars))
     with pytest.raises(ConfigError, match=r"source\.tars must be names with balanced braces, got '\{0\.tar'"):
         rows(WebDatasetSource(root=str(tmp_path), tars="{0.tar"))
+
+
+def test_a_tar_whose_name_no_index_can_hold_is_an_error(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.tar")
+    write_tar(tmp_path / name, sample(0))
+    with pytest.raises(SourceError) as caught:
+        rows(WebDatasetSource(root=str(tmp_path)))
+    assert str(caught.value) == f"{tmp_path} tar {name!r} must have a name in UTF-8; rename it"
