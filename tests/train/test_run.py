@@ -135,7 +135,6 @@ def test_accumulation_equals_the_big_batch(color_data: Path, tmp_path: Path) -> 
     assert difference(big, parts) < 1e-5
 
 
-
 def test_a_run_resumes_with_its_batch_divided_in_another_way(color_data: Path, whole: Path, tmp_path: Path) -> None:
     job = small_job(color_data, tmp_path / "run", optimizer=MANY_STATES)
     with pytest.raises(KeyboardInterrupt):
