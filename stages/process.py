@@ -1,6 +1,7 @@
 """What a process that annotates settles once for all of its threads, before it loads a network."""
 
 from stages.allocator import keep_large_blocks
+from stages.float32_products import settle_float32_products
 
 
 def settle_process(device: str, threads: int) -> None:
@@ -15,5 +16,6 @@ def settle_process(device: str, threads: int) -> None:
     torch.set_num_threads(1 if device == "cpu" else threads)
     cv2.setNumThreads(1)
     keep_large_blocks()
+    settle_float32_products(device)
     # "float32" means float32: cuDNN would multiply in TF32, with ten bits of mantissa.
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # set at run time

@@ -22,6 +22,7 @@ import torch
 from pipeline.bench.device import device_name, finish
 from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of, multiplied_dtype
 from pipeline.bench.measure import Say, Table, compared, fresh, in_turn, peak_memory_bytes
+from stages.float32_products import settle_float32_products
 from stages.precision import Dtype
 from train.bench_models import ModelName
 from train.captions import CaptionCache
@@ -235,9 +236,10 @@ def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfi
 def _stepper(
     config: TrainConfig, contender: Contender, prepared: "Prepared", ranges: Sequence[range]
 ) -> "Callable[[Batch], float]":
-    """Make what takes a step on a batch and returns its loss."""
+    """Make what takes a step on a batch and returns its loss, as `train` settles the process for it."""
     if contender is Contender.PLAIN:
         return PlainLoop(prepared.base.parts, prepared.adapter, prepared.base.device, prepared.base.dtype).step
+    settle_float32_products(prepared.base.device.type)
     optimization = Optimization(prepared.adapter, prepared.base, config.optimizer, config.loop.max_steps)
     captions = CaptionCache(prepared.base, config.loop.caption_cache)
     if contender is Contender.REMEMBERED:

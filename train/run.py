@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
+from stages.float32_products import settle_float32_products
 from stages.settings import plain
 from train.batch import Batch
 from train.captions import CaptionCache
@@ -66,6 +67,7 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
     loop = job.config.loop
     with worker.together():
         prepared = prepare_run(job.config, job.data, job.validation)
+    settle_float32_products(prepared.base.device.type)
     optimization = Optimization(prepared.adapter, prepared.base, job.config.optimizer, loop.max_steps)
     with worker.together():
         if worker.is_first:

@@ -19,6 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from stages.errors import ConfigError
+from stages.float32_products import settle_float32_products
 from stages.precision import Dtype
 from stages.records import UInt8Array
 from train.adapter import compose
@@ -85,6 +86,7 @@ def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn
     width, height = _size(job, guides)
     diffusion = _choose_base(job, guides)
     base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
+    settle_float32_products(base.device.type)
     _check_base(job, guides, base, name)
     _check_multiples("--size", (width, height), base.feature_shapes)
     features = _features(base, guides)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.bench.device import finish
+from stages.float32_products import settle_float32_products
 
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 """A GPU has thousands of cores to fill."""
@@ -51,10 +52,11 @@ def best_rates(dtypes: Sequence[str], rounds: int, device: str) -> dict[str, flo
 def matrix_rate(dtype: str, device: str) -> float:
     """FLOP a second of square matrix products: one on each core at once, or one on the GPU; the best of a few.
 
-    Sets the precision of the process's products on a GPU: run it in a fresh one.
+    Settles how the process multiplies float32: run it in a fresh one.
     """
     import torch
 
+    settle_float32_products(device)
     if device == "cuda":
         torch.backends.cuda.matmul.fp32_precision = "tf32" if dtype == TF32 else "ieee"
     side, cores = MATRIX_SIDE[device], torch.get_num_threads()

@@ -19,6 +19,7 @@ from torch.nn import functional
 from stages.annotators.upsampled import UpsampledConv2d
 from stages.annotators.winograd import use_winograd
 from stages.errors import WeightsError
+from stages.float32_products import made_by_amd
 from stages.precision import ResolvedDtype
 from stages.reference_modules import controlnet_aux_module
 from stages.weights import WeightsFile, load_state_dict
@@ -110,6 +111,24 @@ class DepthNetwork(nn.Module):
         return depth_bchw.squeeze(1)
 
 
+class Float32Attention(nn.Module):
+    """timm's self-attention, but that queries, keys and values meet in float32 whatever autocast says."""
+
+    def __init__(self, published: Any) -> None:
+        """Take over the two layers around the attention of a timm Attention without norms, masks or gates."""
+        super().__init__()
+        self.heads: int = published.num_heads
+        self.qkv, self.proj = published.qkv, published.proj
+
+    def forward(self, tokens_btd: Tensor, **_masks: object) -> Tensor:
+        """Let tokens (batch, tokens, channels) attend to each other; timm names masks, but has none for images."""
+        qkv = self.qkv(tokens_btd).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).float()
+        with torch.autocast(tokens_btd.device.type, enabled=False):
+            mixed = functional.scaled_dot_product_attention(*qkv)
+        result_btd: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
+        return result_btd
+
+
 class _Readout(nn.Module):
     """Tokens to a feature map: DPT's readout "project", and the convolutions that follow it."""
 
@@ -142,6 +161,10 @@ def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype) -> 
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not network.to_depth:
                 layer.to(getattr(torch, dtype))
+        if device == "cpu" and made_by_amd():
+            # torch's attention multiplies bfloat16 by MKL: twice the time of float32 by oneDNN.
+            for block in network.blocks:
+                block.attn = Float32Attention(block.attn)
     elif device == "cpu":
         multiply_less(network)
     return network.to(device)

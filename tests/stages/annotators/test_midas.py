@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers.attention import Attention
 from torch import Tensor
 
-from stages.annotators.midas import load_depth_network, published_network
+from stages.annotators import midas
+from stages.annotators.midas import Float32Attention, load_depth_network, published_network
 from stages.errors import WeightsError
+from stages.precision import ResolvedDtype
 from stages.weights import WeightsFile
 
 
@@ -49,6 +52,28 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path: Path) -
     changed = {"pretrained.model.pos_embed": torch.zeros(1, 197, 768)}
     with pytest.raises(WeightsError, match=r"got 1 of another shape \(\S+pos_embed \(1, 197, 768\) for \(1, 577, 768"):
         load_depth_network(saved(light_tensors(**changed), tmp_path), "cpu", "float32")
+
+
+@pytest.mark.parametrize(("amd", "dtype"), [(True, "bfloat16"), (True, "float32"), (False, "bfloat16")])
+def test_attention_is_replaced_where_it_is_slow(
+    amd: bool, dtype: ResolvedDtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(midas, "made_by_amd", lambda: amd)
+    network = load_depth_network(saved(light_tensors(), tmp_path), "cpu", dtype)
+    replaced = [isinstance(block.get_submodule("attn"), Float32Attention) for block in network.blocks]
+    assert replaced == [amd and dtype == "bfloat16"] * 12
+
+
+def test_attention_in_float32_is_timms_and_in_bfloat16_as_near_to_it() -> None:
+    torch.manual_seed(0)
+    published = Attention(64, num_heads=4, qkv_bias=True).eval().requires_grad_(False)
+    published.qkv.weight.mul_(8)  # tokens that attend to few others, as trained ones do
+    ours, tokens_btd = Float32Attention(published), torch.randn(2, 50, 64)
+    exact = published(tokens_btd)
+    torch.testing.assert_close(ours(tokens_btd), exact)
+    with torch.autocast("cpu", torch.bfloat16):
+        distances = [float((each(tokens_btd).float() - exact).pow(2).mean()) for each in (ours, published)]
+    assert distances[0] == pytest.approx(distances[1], rel=0.1)  # the layers around it round, as in both
 
 
 def test_building_the_network_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
