@@ -50,7 +50,7 @@ def sketch(
     as_json: AsJson = False,
 ) -> None:
     """PiDiNet: controlnet_aux's detector, and condset in float32 and bfloat16."""
-    from pipeline.bench.sketch import bench_sketch
+    from pipeline.bench.detectors import bench_sketch
 
     timing = _timing(size, images_timed, rounds, device, usual={"cpu": 8, "cuda": 256})
     _print(bench_sketch(timing, weights_dir, say), images, as_json)
@@ -67,7 +67,7 @@ def depth(
     as_json: AsJson = False,
 ) -> None:
     """MiDaS dpt_hybrid: controlnet_aux's detector, and condset in float32 and bfloat16."""
-    from pipeline.bench.depth import bench_depth
+    from pipeline.bench.detectors import bench_depth
 
     timing = _timing(size, images_timed, rounds, device, usual={"cpu": 3, "cuda": 128})
     _print(bench_depth(timing, weights_dir, say), images, as_json)

@@ -12,12 +12,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.bench.depth import midas_weights
+from pipeline.bench.detectors import midas_weights, pidinet_weights
 from pipeline.bench.inputs import inputs_for, write_inputs
 from pipeline.bench.keypose import OneStageModel, rtmo_weights
 from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Timing
-from pipeline.bench.sketch import pidinet_weights
 from pipeline.bench.timed_runs import find_limits, time_conditions, time_inline, time_on_ray, time_shares
 from stages.annotators.canny import CannyConfig
 from stages.annotators.color import ColorConfig

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pipeline.bench.detectors import pidinet_weights
 from pipeline.bench.inputs import SPLIT, Inputs, inputs_for, write_inputs
 from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Timing
 from pipeline.bench.plain_prepare import prepare_plainly
-from pipeline.bench.sketch import pidinet_weights
 from pipeline.bench.timed_runs import (
     find_limits,
     steady_seconds,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.bench.sketch import random_pidinet
+from pipeline.bench.detectors import random_pidinet
 from stages.records import UInt8Array
 
 from .conftest import Make, Run

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.bench.sketch import random_pidinet
+from pipeline.bench.detectors import random_pidinet
 from pipeline.config import PrepareConfig
 from pipeline.executor import InlineExecutor
 from pipeline.manifest import load_finished, read_manifest

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.bench.detectors import random_pidinet
 from pipeline.bench.inputs import SAMPLES_PER_SHARD, SPLIT, Inputs, inputs_for, write_inputs
 from pipeline.bench.networks import Timing
 from pipeline.bench.one_pass import INLINE as EVERY_INLINE
@@ -14,7 +15,6 @@ from pipeline.bench.one_pass import NETWORKS
 from pipeline.bench.one_pass import ON_RAY as ON_EVERY_RAY
 from pipeline.bench.plain_prepare import prepare_plainly
 from pipeline.bench.prepare import ALONE, INLINE, ON_RAY, PLAIN
-from pipeline.bench.sketch import random_pidinet
 from pipeline.bench.timed_runs import plan_work, time_conditions, time_encoding, time_run, time_shares
 from pipeline.executor import InlineExecutor
 from stages.annotators.color import ColorConfig

@@ -1,3 +1,5 @@
+"""The benches of the networks that controlnet_aux has detectors for, and what they refuse."""
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -16,6 +18,15 @@ def test_sketch_is_measured_beside_controlnet_aux(monkeypatch: pytest.MonkeyPatc
     assert {row["name"].split(",")[0] for row in table["rows"][1:]} == {"condset float32", "condset bfloat16"}
     assert table["title"].startswith(f"PiDiNet at 64x64, {torch.get_num_threads()} threads, ")
     assert table["title"].endswith("1 rounds of 2 images")
+
+
+@pytest.mark.slow
+def test_depth_is_measured_beside_controlnet_aux() -> None:
+    table = bench_for_machines("depth", "--images-timed", "1")
+    assert_consistent(table, "depth")
+    assert table["rows"][0]["name"] == "controlnet_aux MidasDetector"
+    assert {row["name"].split(",")[0] for row in table["rows"][1:]} == {"condset float32", "condset bfloat16"}
+    assert table["title"].startswith("MiDaS dpt_hybrid at 64x64, ")
 
 
 @pytest.mark.gpu
