@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from stages.errors import WorkerError
+from stages.errors import ConfigError, WorkerError
 from stages.locations import file_system, local_path, read_bytes
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Directory:
     """A directory by its path or fsspec URL; picklable, holds no connection."""
 
     location: str
+
+    def __post_init__(self) -> None:
+        """Refuse the empty name that an unset shell variable gives: "/shards" would be below it."""
+        if not self.location:
+            raise ConfigError("a directory must be a path or URL, got an empty one; name it, or . for this one")
 
     def __truediv__(self, name: str) -> "Directory":
         return Directory(f"{self.location.rstrip('/')}/{name}")

@@ -154,6 +154,11 @@ def test_a_directory_travels_to_workers(anywhere: Directory) -> None:
     assert pickle.loads(pickle.dumps(anywhere)).read("a") == b"x"
 
 
+def test_a_directory_without_a_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a directory must be a path or URL, got an empty one; name it, or . for"):
+        Directory("")
+
+
 def test_a_url_that_nothing_opens_is_an_error() -> None:
     with pytest.raises(
         ConfigError, match="nosuch://b must be a local path or a URL that fsspec can open, got Protocol"
