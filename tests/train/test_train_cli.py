@@ -19,6 +19,7 @@ kind = "tiny"
 max_steps = 2
 batch_size = 2
 device = "cpu"
+dtype = "float32"
 [validation]
 preview_every = 0
 """
