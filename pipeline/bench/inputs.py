@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bench.networks import SEED, Timing
+from pipeline.config import ExecutionConfig
+from pipeline.layout import lay_out, this_machine
 from stages.annotators.protocol import AnnotatorConfig
 
 SPLIT = "val2017"
 SAMPLES_PER_SHARD = {"cpu": 16, "cuda": 128}
 """Few, so that a round is short; a GPU's are eight batches, of which the neighbours overlap."""
 UNTIMED_SHARDS = 2
-"""The first and the last."""
+"""The first and the last of each worker."""
 JPEG_QUALITY = 90
 
 
@@ -28,9 +30,11 @@ class Inputs:
     size_pixels: int
     """Of the stored image's side; the files have 5/4 of it across and 15/16 down, 640 x 480 for 512."""
     shards: int
-    """That are timed."""
+    """That one worker makes and that are timed."""
     annotators: tuple[AnnotatorConfig, ...]
     device: str
+    workers: int = 1
+    """That Ray has on this machine; each makes as many shards as the worker of the others."""
 
     @property
     def samples_per_shard(self) -> int:
@@ -38,17 +42,21 @@ class Inputs:
 
     @property
     def images(self) -> int:
+        """That one worker makes and that are timed."""
         return self.shards * self.samples_per_shard
 
     @property
     def images_with_untimed(self) -> int:
+        """That one worker makes."""
         return (self.shards + UNTIMED_SHARDS) * self.samples_per_shard
 
 
 def inputs_for(timing: Timing, root: Path, annotators: tuple[AnnotatorConfig, ...]) -> Inputs:
-    """Describe as many whole shards as hold the images of a round."""
+    """Describe as many whole shards as hold the images of a round, and as many workers as Ray has here."""
     shards = math.ceil(timing.images / SAMPLES_PER_SHARD[timing.device])
-    return Inputs(root, timing.size_pixels, shards, annotators, timing.device)
+    execution = ExecutionConfig.model_validate({"device": timing.device})
+    workers = lay_out(execution, this_machine(), inline=False).workers
+    return Inputs(root, timing.size_pixels, shards, annotators, timing.device, workers)
 
 
 def write_inputs(inputs: Inputs) -> None:
@@ -63,7 +71,7 @@ def write_inputs(inputs: Inputs) -> None:
         folder.mkdir(parents=True)
     width, height = inputs.size_pixels * 5 // 4, inputs.size_pixels * 15 // 16
     listed, captions = [], []
-    for number in range(1, inputs.images_with_untimed + 1):
+    for number in range(1, inputs.workers * inputs.images_with_untimed + 1):
         scene, name = draw_scene(SEED, number, width, height), f"{number:012d}"
         Image.fromarray(scene.image_hwc).save(images / f"{name}.jpg", quality=JPEG_QUALITY)
         Image.fromarray(scene.labels_hw - np.uint8(1)).save(maps / f"{name}.png")

@@ -9,7 +9,7 @@ members as condset's run makes, so that the times compare.
 import io
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ JPEG_QUALITY = 95
 
 def prepare_plainly(
     root: Path, split: str, out: Path, size_pixels: int, weights: Path, shard: int, device: str
-) -> Iterator[str]:
-    """Write tars of `shard` samples into `out`; yields each sample's key once it is written."""
+) -> Generator[str]:
+    """Write tars of `shard` samples into `out`; yields each sample's key once it is written, until it is closed."""
     warnings.simplefilter("ignore")  # controlnet_aux's packages warn of what they lack
     import cv2
     import webdataset

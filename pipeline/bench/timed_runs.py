@@ -5,13 +5,14 @@
           └─PNG encoding alone───────> the least seconds per image of a run, unless the networks need more
 
 A run is measured from the commit of its first shard, which pays for starting and warming up, to that of the last but
-one, during which the executor still works on the last. Commits are timed by the records' files, whoever wrote them.
+one, during which the executor still works on the last. With several workers these are as many shards, one of each.
+Commits are timed by the records' files, whoever wrote them.
 """
 
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,20 +127,25 @@ def time_on_ray(inputs: Inputs) -> float:
     """Seconds per image of a run on a local Ray instance; starting it is not counted."""
     from pipeline.ray_executor import RayExecutor
 
-    return time_run(inputs, RayExecutor())
+    return time_run(inputs, RayExecutor(), inputs.workers)
 
 
-def time_run(inputs: Inputs, executor: Executor) -> float:
-    """Prepare the inputs; return the mean seconds per image between the timed commits."""
+def time_run(inputs: Inputs, executor: Executor, workers: int = 1) -> float:
+    """Prepare the inputs of so many workers; return the mean seconds per image between the timed commits."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
-        job, work = plan_work(inputs, Path(out), executor)
+        job, work = plan_work(inputs, Path(out), executor, workers)
         try:
             for _ in executor.run(job.plans, work, lambda samples: None):
                 pass
         finally:
             executor.close()
         commits = sorted(path.stat().st_mtime for path in Path(str(work.shards)).glob(f"*{RECORD_SUFFIX}"))
-    return (commits[-UNTIMED_SHARDS] - commits[0]) / inputs.images
+    return steady_commits(commits, workers) / (workers * inputs.images)
+
+
+def steady_commits(commits: Sequence[float], workers: int) -> float:
+    """Return the seconds between the first and the last but one of each worker's commits, which are in order."""
+    return commits[-workers - 1] - commits[workers - 1]
 
 
 def time_shares(inputs: Inputs) -> TimeShares:
@@ -150,10 +156,11 @@ def time_shares(inputs: Inputs) -> TimeShares:
         return steady_shares(executor.run(job.plans, work, lambda samples: None), inputs.shards, inputs.device)
 
 
-def plan_work(inputs: Inputs, out: Path, executor: Executor) -> tuple[Job, Work]:
-    """Plan the run that `condset prepare` would be told to make."""
+def plan_work(inputs: Inputs, out: Path, executor: Executor, workers: int = 1) -> tuple[Job, Work]:
+    """Plan the run that `condset prepare` would be told to make, of the inputs of so many workers."""
     tables = {
         "name": "bench",
+        "limit": workers * inputs.images_with_untimed,
         "samples_per_shard": inputs.samples_per_shard,
         "source": {"kind": "coco_stuff", "root": str(inputs.root), "split": SPLIT, "keypoints": False},
         "image": {"size_pixels": inputs.size_pixels},

@@ -155,7 +155,7 @@ def test_a_directory_travels_to_workers(anywhere: Directory) -> None:
 
 
 def test_a_directory_without_a_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="a directory must be a path or URL, got an empty one; name it, or . for"):
+    with pytest.raises(ConfigError, match="a directory must be a path or URL, got an empty one"):
         Directory("")
 
 

@@ -1,6 +1,7 @@
 """The bench of preparation in small: its contenders make the same data, and its figures are those of the run."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ from pipeline.bench.one_pass import NETWORKS
 from pipeline.bench.one_pass import ON_RAY as ON_EVERY_RAY
 from pipeline.bench.plain_prepare import prepare_plainly
 from pipeline.bench.prepare import ALONE, INLINE, ON_RAY, PLAIN
-from pipeline.bench.timed_runs import plan_work, time_conditions, time_encoding, time_run, time_shares
+from pipeline.bench.timed_runs import (
+    plan_work,
+    steady_commits,
+    time_conditions,
+    time_encoding,
+    time_run,
+    time_shares,
+)
 from pipeline.executor import InlineExecutor
 from stages.annotators.color import ColorConfig
 from stages.annotators.segmentation import SegmentationConfig
@@ -83,6 +91,30 @@ def test_a_run_is_timed_between_its_first_and_its_last_commit_but_one(inputs: In
     alone = time_conditions(inputs)
     assert seconds > 0
     assert alone > 0
+
+
+@pytest.mark.parametrize(
+    ("commits", "workers", "seconds"),
+    [
+        ([10.0, 12.0, 14.0, 15.0], 1, 4.0),  # two timed shards, 2 seconds each
+        ([9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0], 2, 4.0),  # 4 timed shards, a second each
+        ([10.0, 10.0, 10.0, 14.0, 14.0, 14.0, 18.0, 18.0, 18.0, 21.0, 21.0, 21.0], 3, 8.0),  # in step
+    ],
+)
+def test_a_run_is_timed_without_the_first_and_the_last_shard_of_each_worker(
+    commits: list[float], workers: int, seconds: float
+) -> None:
+    assert steady_commits(commits, workers) == seconds
+
+
+def test_a_run_of_several_workers_has_shards_for_each(inputs: Inputs, tmp_path: Path) -> None:
+    both = replace(inputs, root=tmp_path / "inputs", workers=2)
+    write_inputs(both)
+    alone, together = (
+        plan_work(both, tmp_path / str(workers), InlineExecutor(), workers)[0].plans for workers in (1, 2)
+    )
+    assert (len(alone), len(together)) == (3, 6)
+    assert {plan.rows for plan in (*alone, *together)} == {SAMPLES_PER_SHARD["cpu"]}
 
 
 def test_encoding_alone_takes_less_than_what_makes_the_pictures(inputs: Inputs) -> None:
