@@ -25,6 +25,7 @@ from pipeline.bench.timed_runs import (
     time_shares,
 )
 from pipeline.executor import InlineExecutor
+from pipeline.layout import Resources
 from stages.annotators.color import ColorConfig
 from stages.annotators.segmentation import SegmentationConfig
 from stages.annotators.sketch import SketchConfig
@@ -121,11 +122,14 @@ def test_encoding_alone_takes_less_than_what_makes_the_pictures(inputs: Inputs) 
     assert 0 < time_encoding(inputs) < time_conditions(inputs)
 
 
-def test_the_images_of_a_round_are_whole_shards_whose_length_suits_the_device(tmp_path: Path) -> None:
+def test_the_images_of_a_round_are_whole_shards_whose_length_suits_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.bench.inputs.this_machine", lambda: Resources(cpus=24, gpus=4, node_cpus=24))
     on_cpu = inputs_for(Timing(64, images=17, rounds=1, device="cpu"), tmp_path, (ColorConfig(),))
     on_gpu = inputs_for(Timing(64, images=17, rounds=1, device="cuda"), tmp_path, (ColorConfig(),))
-    assert (on_cpu.images, on_cpu.images_with_untimed) == (32, 64)
-    assert (on_gpu.images, on_gpu.images_with_untimed) == (128, 384)
+    assert (on_cpu.images, on_cpu.images_with_untimed, on_cpu.workers) == (32, 64, 3)
+    assert (on_gpu.images, on_gpu.images_with_untimed, on_gpu.workers) == (128, 384, 4)
 
 
 def test_the_shares_of_a_run_sum_to_one_and_the_networks_take_part(inputs: Inputs) -> None:
