@@ -33,10 +33,15 @@ def dataset_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Map
     numerics. A user's own weights file counts by its content, not by its path.
     """
     inputs: Inputs = {"format": FORMAT_VERSION, "index.sha256": index_sha256}
-    inputs |= {"samples_per_shard": config.samples_per_shard, "limit": config.limit, "seed": config.seed}
-    inputs |= flatten("source", plain(config.source, not_inputs(config.source.kind)))
-    inputs |= flatten("image", plain(config.image))
+    inputs |= {"samples_per_shard": config.samples_per_shard, "seed": config.seed}
+    inputs |= listing_inputs(config) | flatten("image", plain(config.image))
     return inputs | _annotator_inputs(config, weights_sha256)
+
+
+def listing_inputs(config: PrepareConfig) -> Inputs:
+    """Collect what decides which candidates are listed, but for the collection itself."""
+    inputs: Inputs = {"limit": config.limit}
+    return inputs | flatten("source", plain(config.source, not_inputs(config.source.kind)))
 
 
 def layer_inputs(config: PrepareConfig, base_fingerprint: str, weights_sha256: Mapping[str, str]) -> Inputs:

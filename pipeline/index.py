@@ -31,6 +31,7 @@ from stages.sources.protocol import Source
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
 INDEX_FILE = "index.parquet"
+LISTED_BY = b"condset.listed_by"
 ROWS_PER_GROUP = 4096
 GROUPS_PER_WRITE = 16
 
@@ -46,20 +47,22 @@ class IndexFile:
     sha256: str
     dropped: Mapping[str, int] = field(default_factory=dict)
     """How many rows of the source are not in it, by the filter that dropped them, in the order of the filters."""
+    listed_by: str = ""
+    """The digest of the settings that it was listed by; empty if it does not tell."""
 
 
-def write_index(directory: Directory, source: Source, limit: int) -> IndexFile:
-    """List the source into index.parquet; `limit` = 0 takes all rows.
+def write_index(directory: Directory, source: Source, limit: int, listed_by: str = "") -> IndexFile:
+    """List the source into index.parquet, which remembers `listed_by`; `limit` = 0 takes all rows.
 
     Raises SourceError if the source lists nothing.
     """
     with directory.create(INDEX_FILE) as file:
-        duplicates = _write(file, source, limit, np.zeros(0, np.int64))
+        duplicates = _write(file, source, limit, listed_by, np.zeros(0, np.int64))
         if len(duplicates):
             # Two keys are so rarely the same that listing once more then costs less than always looking before writing.
             file.seek(0)
             file.truncate()
-            _write(file, source, limit, duplicates)
+            _write(file, source, limit, listed_by, duplicates)
     index = open_index(directory)
     if index.rows == 0:
         directory.remove(INDEX_FILE)
@@ -70,7 +73,7 @@ def write_index(directory: Directory, source: Source, limit: int) -> IndexFile:
     return index
 
 
-def _write(file: BinaryIO, source: Source, limit: int, duplicates: Numbers) -> Numbers:
+def _write(file: BinaryIO, source: Source, limit: int, listed_by: str, duplicates: Numbers) -> Numbers:
     """Write the rows of a source, rejecting `duplicates`; returns the numbers of all rows to be rejected as such."""
     counts: Counter[str] = Counter()
     keys, candidates = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.bool_)]
@@ -95,7 +98,7 @@ def _write(file: BinaryIO, source: Source, limit: int, duplicates: Numbers) -> N
             written.result()
             written = encoder.submit(writer.write_table, table, row_group_size=ROWS_PER_GROUP)
         written.result()
-        writer.add_key_value_metadata(to_metadata(counts))
+        writer.add_key_value_metadata({**to_metadata(counts), LISTED_BY: listed_by.encode()})
     return np.flatnonzero(repeated(np.concatenate(keys)) & np.concatenate(candidates))
 
 
@@ -122,7 +125,8 @@ def open_index(directory: Directory) -> IndexFile:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file does
             parquet = pq.ParquetFile(file)
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-            counts = from_metadata(parquet.metadata.metadata)
+            metadata = parquet.metadata.metadata or {}
+            counts, listed_by = from_metadata(metadata), metadata.get(LISTED_BY, b"").decode()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ManifestError(
             f"{directory / INDEX_FILE} must be a parquet index, got {error}; remove it and prepare again"
@@ -132,7 +136,7 @@ def open_index(directory: Directory) -> IndexFile:
             f"{directory / INDEX_FILE} must have columns {SCHEMA.names}, got {schema.names}; "
             "remove it and prepare again"
         )
-    return IndexFile(rows, sha256, counts)
+    return IndexFile(rows, sha256, counts, listed_by)
 
 
 def read_rows(directory: Directory, start: int, stop: int) -> list[IndexRow]:

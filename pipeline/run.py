@@ -11,7 +11,7 @@ from functools import partial
 
 from pipeline.config import PrepareConfig
 from pipeline.executor import Executor
-from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, refuse_other
+from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
 from pipeline.index import INDEX_FILE, IndexFile, open_index, write_index
 from pipeline.ledger import committed_names, missing
 from pipeline.manifest import (
@@ -88,15 +88,16 @@ def plan_dataset(
     config: PrepareConfig, directory: Directory, executor: Executor, weights: WeightsStore, say: Callable[[str], None]
 ) -> Job:
     """Find the weights, write the index unless it is there, and plan the shards."""
-    found = resolve_models(config, weights)
+    found, listed_by = resolve_models(config, weights), fingerprint(listing_inputs(config))
     _claim(directory)
     directory.remove_partials()
     if directory.exists(INDEX_FILE):
         index = open_index(directory)
+        _refuse_foreign_index(directory, index, listed_by)
     else:
         executor.numerics(config)  # what the machine or the cluster lacks is said before hours of listing, not after
         say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
-        index = write_index(directory, config.source, config.limit)
+        index = write_index(directory, config.source, config.limit, listed_by)
         say(_describe_index(index))
     return Job(
         directory=directory,
@@ -175,6 +176,15 @@ def _claim(directory: Directory) -> None:
             "give another --out"
         )
     directory.make()
+
+
+def _refuse_foreign_index(directory: Directory, index: IndexFile, listed_by: str) -> None:
+    """Refuse the index of a run that ended before dataset.json told of what; with one, all settings are compared."""
+    if index.listed_by not in ("", listed_by) and not directory.exists(MANIFEST_FILE):
+        raise ShardConflict(
+            f"{directory / INDEX_FILE} must be of this source and limit, got {index.rows} rows of others; remove it to "
+            "list again, or give another --out"
+        )
 
 
 def _refuse_foreign_shards(job: Job) -> None:

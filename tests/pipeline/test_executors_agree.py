@@ -77,6 +77,8 @@ def test_the_real_photographs_come_out_the_same_with_one_worker_two_and_none(
     weights = shared / "weights"
     inline = run(config(1), tmp_path / "inline", InlineExecutor(), weights)
     images = {"train2017": 26, "val2017": 53}[split]
+    totals = read_manifest(Directory(str(tmp_path / "inline"))).totals
+    assert (totals.rows, totals.samples, totals.rejected) == (images, images, 0)
     assert sum(name.endswith(".tar") for name in inline) == -(-images // samples_per_shard)
     assert run(config(1), tmp_path / "one", RayExecutor(), weights) == inline
     assert run(config(2), tmp_path / "two", RayExecutor(), weights) == inline

@@ -109,6 +109,11 @@ def test_what_the_source_drops_is_counted_in_the_file(directory: Directory, row:
     assert (limited.rows, limited.dropped) == (12, {"small": 4, "unsafe": 0})
 
 
+def test_the_file_remembers_what_it_was_listed_by(directory: Directory) -> None:
+    assert write_index(directory, SyntheticSource(count=3), 0, "0123").listed_by == "0123"
+    assert open_index(directory).listed_by == "0123"
+
+
 def test_a_source_that_drops_nothing_says_nothing_of_it(directory: Directory) -> None:
     assert write_index(directory, SyntheticSource(count=3), 0).dropped == {}
 

@@ -199,11 +199,16 @@ def test_a_damaged_sample_is_not_copied_and_the_shard_stays(server: MisbehavingS
     content = bytearray(tar.read_bytes())
     content[700] ^= 1
     tar.write_bytes(content)
-    before = tree(out / "shards")
+
+    def damaged() -> dict[str, bytes]:
+        """The files of the damaged shard; a neighbour may have been made again before the run ended."""
+        return {name: data for name, data in tree(out / "shards").items() if name.startswith("0000000.")}
+
+    before = damaged()
     server.is_mended = True
     with pytest.raises(ShardCorrupt, match=r"0000000\.tar sample 000000 must have crc32"):
         retry("http_5xx")
-    assert tree(out / "shards") == before
+    assert damaged() == before
 
 
 def test_a_data_set_with_layers_is_refused(out: Path, retry: Retry) -> None:

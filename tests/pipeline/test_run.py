@@ -8,7 +8,7 @@ from pipeline.bench.detectors import random_pidinet
 from pipeline.config import PrepareConfig
 from pipeline.executor import InlineExecutor
 from pipeline.manifest import load_finished, read_manifest
-from pipeline.run import prepare
+from pipeline.run import plan_dataset, prepare
 from pipeline.storage import Directory
 from stages.errors import ManifestError, ShardConflict, TooManyRejected, WeightsError
 from stages.weights import WeightsStore
@@ -43,6 +43,20 @@ def test_the_same_configuration_gives_the_same_bytes(make_config: Make, run_inli
     run_inline(make_config(), tmp_path / "a")
     run_inline(make_config(), tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_the_listing_of_a_run_that_ended_early_serves_its_own_settings_alone(make_config: Make, tmp_path: Path) -> None:
+    executor, weights, out = InlineExecutor(), WeightsStore(allow_network=False), Directory(str(tmp_path / "data"))
+    plan_dataset(make_config(limit=5), out, executor, weights, lambda sentence: None)
+    with pytest.raises(ShardConflict) as caught:
+        plan_dataset(make_config(), out, executor, weights, lambda sentence: None)
+    assert str(caught.value) == (
+        f"{tmp_path}/data/index.parquet must be of this source and limit, got 5 rows of others; remove it to list "
+        "again, or give another --out"
+    )
+    said: list[str] = []
+    assert plan_dataset(make_config(limit=5, samples_per_shard=2), out, executor, weights, said.append).samples == 5
+    assert said == []  # nothing is listed again
 
 
 def test_a_finished_directory_is_recognised_and_left_alone(make_config: Make, run_inline: Run, data_set: Path) -> None:
