@@ -7,6 +7,7 @@ A worker reads only the row groups that its plan touches. Writing keeps 16 bytes
 key from all others, and how the source cuts its rows into batches does not show in the file.
 """
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -123,7 +124,7 @@ def open_index(directory: Directory) -> IndexFile:
     try:
         with directory.open(INDEX_FILE) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file does
-            parquet = pq.ParquetFile(file)
+        with reading_index(directory) as parquet:
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
             metadata = parquet.metadata.metadata or {}
             counts, listed_by = from_metadata(metadata), metadata.get(LISTED_BY, b"").decode()
@@ -139,10 +140,20 @@ def open_index(directory: Directory) -> IndexFile:
     return IndexFile(rows, sha256, counts, listed_by)
 
 
+@contextlib.contextmanager
+def reading_index(directory: Directory) -> Iterator[pq.ParquetFile]:
+    """Open the index; columns are read when they are asked for, by the thread that asks.
+
+    pyarrow's own threads, which would read ahead, free Python's buffers a moment after they are read. If the program
+    ends in that moment, it is aborted: one `condset verify` in five was.
+    """
+    with directory.open(INDEX_FILE) as file:
+        yield pq.ParquetFile(file, pre_buffer=False)
+
+
 def read_rows(directory: Directory, start: int, stop: int) -> list[IndexRow]:
     """Read rows [start, stop) of the index, touching only their row groups."""
-    with directory.open(INDEX_FILE) as file:
-        parquet = pq.ParquetFile(file)
+    with reading_index(directory) as parquet:
         first_group = start // ROWS_PER_GROUP
         last_group = (stop - 1) // ROWS_PER_GROUP
         table = parquet.read_row_groups(list(range(first_group, last_group + 1)), use_threads=False)

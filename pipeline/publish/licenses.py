@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.index import INDEX_FILE, ROWS_PER_GROUP
+from pipeline.index import ROWS_PER_GROUP, reading_index
 from pipeline.ledger import committed_names
 from pipeline.plan import ShardPlan, plan_shards
 from pipeline.shards import ShardRecord, read_record
@@ -28,8 +28,7 @@ def count_licenses(directory: Directory, samples_per_shard: int) -> dict[str, in
     shards = directory / "shards"
     committed = set(committed_names(shards))
     counts: Counter[str] = Counter()
-    with directory.open(INDEX_FILE) as file:
-        index = pq.ParquetFile(file)
+    with reading_index(directory) as index:
         for plan in plan_shards(index.metadata.num_rows, samples_per_shard):
             if plan.name not in committed:
                 continue

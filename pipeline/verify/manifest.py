@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, layer_inputs
-from pipeline.index import INDEX_FILE, open_index, read_rows
+from pipeline.index import INDEX_FILE, open_index, read_rows, reading_index
 from pipeline.manifest import MANIFEST_FILE, ConditionEntry, Manifest, read_manifest
 from pipeline.numerics import Numerics
 from pipeline.plan import ShardPlan
@@ -189,8 +188,8 @@ def _repeated_keys(directory: Directory, samples_per_shard: int) -> Iterator[Pro
     seen = IdentitySet()
     row = 0
     try:
-        with directory.open(INDEX_FILE) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=["key", "rejected_reason"], use_threads=False):
+        with reading_index(directory) as index:
+            for batch in index.iter_batches(columns=["key", "rejected_reason"], use_threads=False):
                 keys = batch.column("key").cast(pa.string()).fill_null("")
                 candidates = np.flatnonzero(pc.equal(batch.column("rejected_reason"), "").fill_null(False))
                 again = seen.add(key_identities(keys.take(pa.array(candidates))))

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -166,3 +168,20 @@ def test_a_file_that_is_no_index_is_an_error(directory: Directory) -> None:
     directory.write("index.parquet", b"not parquet")
     with pytest.raises(ManifestError, match=r"index\.parquet must be a parquet index"):
         open_index(directory)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")
+def test_reading_leaves_no_thread_that_could_abort_the_end_of_the_program(directory: Directory) -> None:
+    write_index(directory, SyntheticSource(count=5000), 0)
+    program = f"""
+import os
+from pipeline.index import open_index, read_rows
+from pipeline.storage import Directory
+directory = Directory({directory.location!r})
+open_index(directory)
+before = os.listdir("/proc/self/task")
+read_rows(directory, 0, 5000)
+print(set(os.listdir("/proc/self/task")) - set(before))
+"""
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+    assert printed == "set()\n"
