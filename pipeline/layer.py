@@ -64,6 +64,7 @@ def prepare_layer(
         plans=layer_plans(base, manifest, layer_config.samples_per_shard),
         samples=manifest.totals.samples,
         found=found,
+        labels=manifest.labels,
     )
     return layer, run_job(job, executor, weights, say, lambda finished: None)
 

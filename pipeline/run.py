@@ -65,6 +65,8 @@ class Job:
     """Of the source's rows, by the filter that dropped them."""
     again: tuple[ShardPlan, ...] = ()
     """Committed shards that are made all the same."""
+    labels: Mapping[str, str] | None = None
+    """Category id, in decimal, to name; None asks the source."""
 
 
 def prepare(
@@ -233,6 +235,9 @@ def _manifest(job: Job, numerics: Numerics) -> Manifest:
         )
         for annotator in job.config.annotators
     )
+    labels = job.labels
+    if labels is None:
+        labels = {str(number): name for number, name in job.config.source.labels.items()}
     return Manifest(
         name=job.config.name,
         split=job.config.source.split,
@@ -241,7 +246,7 @@ def _manifest(job: Job, numerics: Numerics) -> Manifest:
         inputs=job.inputs,
         config=plain(job.config),
         conditions=conditions,
-        labels={str(number): name for number, name in job.config.source.labels.items()},
+        labels=labels,
         numerics=numerics,
         totals=Totals(job.samples, len(job.plans)),
         dropped=dict(job.dropped),

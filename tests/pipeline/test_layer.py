@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipeline.config import PrepareConfig
 from pipeline.executor import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.ledger import records
+from pipeline.manifest import read_manifest
 from pipeline.run import Summary
 from pipeline.shards import read_sample
 from pipeline.storage import Directory
@@ -14,6 +16,7 @@ from stages.records import IndexRow, Reason, Rejection
 from stages.weights import WeightsStore
 
 from .conftest import Make, Run, tree
+from .small_coco import SIZES, write_coco
 
 SEGMENTATION = [{"kind": "segmentation"}]
 
@@ -41,6 +44,25 @@ def test_a_layers_members_are_those_of_a_data_set_made_with_the_condition(
     run_inline(make_config(annotators=[{"kind": "color"}, *SEGMENTATION]), tmp_path / "both")
     together = members(data_set / "shards") | members(data_set / "layers/segmentation/shards")
     assert together == members(tmp_path / "both/shards")
+
+
+def test_a_layer_is_added_from_anywhere_whatever_became_of_the_source(
+    make_config: Make, run_inline: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_coco(tmp_path / "here/coco")
+    maps = tmp_path / "here/coco/stuffthingmaps"
+    (maps / "val2017").mkdir(parents=True)
+    (maps / "labels.txt").write_text("0: unlabeled\n1: person\n")
+    for number, size in SIZES.items():
+        Image.new("L", size).save(maps / f"val2017/{number}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    source = {"kind": "coco_stuff", "root": "coco", "split": "val2017", "keypoints": False}
+    config = make_config(source=source, max_rejected_fraction=1.0, annotators=[{"kind": "color"}])
+    run_inline(config, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    add(make_config(annotators=[{"kind": "canny"}]), tmp_path / "data")
+    labels = [read_manifest(Directory(str(tmp_path / "data" / each))).labels for each in (".", "layers/canny")]
+    assert labels == [{"0": "unlabeled", "1": "person"}] * 2
 
 
 def test_the_data_set_below_is_left_alone(make_config: Make, data_set: Path) -> None:
