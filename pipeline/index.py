@@ -10,7 +10,7 @@ key from all others, and how the source cuts its rows into batches does not show
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
@@ -124,7 +124,7 @@ def open_index(directory: Directory) -> IndexFile:
     try:
         with directory.open(INDEX_FILE) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file does
-        with reading_index(directory) as parquet:
+            parquet = _parquet(file)
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
             metadata = parquet.metadata.metadata or {}
             counts, listed_by = from_metadata(metadata), metadata.get(LISTED_BY, b"").decode()
@@ -142,22 +142,31 @@ def open_index(directory: Directory) -> IndexFile:
 
 @contextlib.contextmanager
 def reading_index(directory: Directory) -> Iterator[pq.ParquetFile]:
-    """Open the index; columns are read when they are asked for, by the thread that asks.
+    """Open the index; columns are read when they are asked for, by the thread that asks."""
+    with directory.open(INDEX_FILE) as file:
+        yield _parquet(file)
+
+
+def _parquet(file: BinaryIO) -> pq.ParquetFile:
+    """Read a file's footer, and nothing ahead.
 
     pyarrow's own threads, which would read ahead, free Python's buffers a moment after they are read. If the program
     ends in that moment, it is aborted: one `condset verify` in five was.
     """
-    with directory.open(INDEX_FILE) as file:
-        yield pq.ParquetFile(file, pre_buffer=False)
+    return pq.ParquetFile(file, pre_buffer=False)
 
 
 def read_rows(directory: Directory, start: int, stop: int) -> list[IndexRow]:
-    """Read rows [start, stop) of the index, touching only their row groups."""
-    with reading_index(directory) as parquet:
-        first_group = start // ROWS_PER_GROUP
-        last_group = (stop - 1) // ROWS_PER_GROUP
-        table = parquet.read_row_groups(list(range(first_group, last_group + 1)), use_threads=False)
-    return from_table(table.slice(start - first_group * ROWS_PER_GROUP, stop - start))
+    """Read rows [start, stop) of the index."""
+    with reading_index(directory) as index:
+        return from_table(read_columns(index, start, stop))
+
+
+def read_columns(index: pq.ParquetFile, start: int, stop: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read rows [start, stop) of an open index, all columns or some of them, touching only their row groups."""
+    first_group, last_group = start // ROWS_PER_GROUP, (stop - 1) // ROWS_PER_GROUP
+    table = index.read_row_groups(list(range(first_group, last_group + 1)), columns=columns, use_threads=False)
+    return table.slice(start - first_group * ROWS_PER_GROUP, stop - start)
 
 
 def _first(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:

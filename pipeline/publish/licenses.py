@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.index import ROWS_PER_GROUP, reading_index
+from pipeline.index import read_columns, reading_index
 from pipeline.ledger import committed_names
 from pipeline.plan import ShardPlan, plan_shards
 from pipeline.shards import ShardRecord, read_record
@@ -43,9 +43,7 @@ def count_licenses(directory: Directory, samples_per_shard: int) -> dict[str, in
 
 def _licenses(index: pq.ParquetFile, plan: ShardPlan, record: ShardRecord) -> pa.ChunkedArray:
     """The licence of each sample of a shard."""
-    first_group, last_group = plan.start // ROWS_PER_GROUP, (plan.stop - 1) // ROWS_PER_GROUP
-    table = index.read_row_groups(list(range(first_group, last_group + 1)), columns=COLUMNS, use_threads=False)
-    table = table.slice(plan.start - first_group * ROWS_PER_GROUP, plan.rows)
+    table = read_columns(index, plan.start, plan.stop, COLUMNS)
     keys = pa.array([entry.key for entry in record.samples], pa.string())
     # A rejected row may have the key of a sample: duplicate_key.
     is_sample = pc.and_(pc.is_in(table["key"], keys), pc.equal(table["rejected_reason"], ""))
