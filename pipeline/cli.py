@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import doctor, inspect_cli, push_cli, weights_cli
-from pipeline.bench import cli as bench
-from pipeline.saying import say
+from pipeline import doctor
+from pipeline.commands.exchange import push as push_cli
+from pipeline.commands.look import bench
+from pipeline.commands.look import inspect as inspect_cli
+from pipeline.commands.look import weights as weights_cli
+from pipeline.commands.say import say
 
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
     from pipeline.doctor import Finding
-    from pipeline.executor import Executor
+    from pipeline.execution.inline import Executor
     from pipeline.run import Summary
-    from stages.weights import WeightsStore
+    from stages.weights.store import WeightsStore
 
 
 class ExecutorName(StrEnum):
@@ -101,9 +104,9 @@ def run_prepare(
     config: "PrepareConfig", out: str, executor: "Executor", weights_dir: Path | None, retry: str | None = None
 ) -> None:
     """Run the main job, or try rejected samples of it again, and say what it did."""
+    from pipeline.dataset.storage import Directory
     from pipeline.retry import parse_reasons, retry_rejected
     from pipeline.run import prepare as run
-    from pipeline.storage import Directory
 
     directory, weights = Directory(out), _weights(weights_dir)
     with _stopping_cleanly():
@@ -116,8 +119,8 @@ def run_prepare(
 
 def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_dir: Path | None) -> None:
     """Add conditions to a data set and say what was done."""
+    from pipeline.dataset.storage import Directory
     from pipeline.layer import prepare_layer
-    from pipeline.storage import Directory
 
     with _stopping_cleanly():
         directory, summary = prepare_layer(config, Directory(onto), executor, _weights(weights_dir), say)
@@ -147,7 +150,7 @@ def _report(where: str, summary: "Summary") -> None:
 
 
 def _weights(directory: Path | None) -> "WeightsStore":
-    from stages.weights import WeightsStore
+    from stages.weights.store import WeightsStore
 
     return WeightsStore(directory and directory.absolute())
 
@@ -162,7 +165,7 @@ def verify(
     from rich.console import Console
     from rich.progress import Progress
 
-    from pipeline.storage import Directory
+    from pipeline.dataset.storage import Directory
     from pipeline.verify.dataset import rows_to_check
     from pipeline.verify.dataset import verify as check
 
@@ -187,25 +190,25 @@ def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
     from stages.errors import ConfigError
 
     if name is ExecutorName.RAY:
-        from pipeline.ray_executor import RayExecutor
+        from pipeline.execution.ray import RayExecutor
 
         return RayExecutor(ray_address)
     if ray_address:
         raise ConfigError(f"--ray-address must go with --executor ray, got {ray_address!r} with inline")
-    from pipeline.executor import InlineExecutor
+    from pipeline.execution.inline import InlineExecutor
 
     return InlineExecutor()
 
 
 def _check_ray() -> "Finding":
-    from pipeline.ray_executor import examine_ray
+    from pipeline.execution.ray import examine_ray
 
     return examine_ray()
 
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    from pipeline.encode_cli import encode  # here, because it takes its options from this module
+    from pipeline.commands.make.encode import encode  # here, because it takes its options from this module
 
     for command in (prepare, verify, inspect_cli.inspect, push_cli.push, encode):
         app.command()(command)

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from stages.crop import ImageConfig
 from stages.errors import ConfigError
-from stages.http_config import FetchConfig
+from stages.image.crop import ImageConfig
 from stages.registry import AnyAnnotator, AnySource
 from stages.settings import Settings
+from stages.web.config import FetchConfig
 
 
 class ExecutionConfig(Settings):

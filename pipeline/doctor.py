@@ -170,7 +170,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding("processor", Level.OK, cores)
         yield Finding("torch", Level.PROBLEM, f"cannot be imported: {error}", "reinstall torch")
         return
-    from stages.precision import resolve_dtype
+    from stages.hardware.precision import resolve_dtype
 
     yield Finding("processor", Level.OK, f'{cores}; dtype = "auto" is {resolve_dtype("auto", "cpu")}')
     with warnings.catch_warnings(record=True) as heard:
@@ -236,8 +236,8 @@ def _memory() -> Finding:
 
 def _weights(weights_dir: Path | None) -> Iterator[Finding]:
     """Look for every model's file. Its size is compared, its hash is not: `condset weights check` does that."""
-    from stages.models import MODELS
-    from stages.weights import WeightsStore
+    from stages.weights.catalogue import MODELS
+    from stages.weights.store import WeightsStore
 
     store = WeightsStore(weights_dir, allow_network=False)
     for name, model in MODELS.items():
@@ -264,7 +264,7 @@ def _servers() -> list[Finding]:
     """Ask the hub and every other server of weights, all at once: without a network each takes its whole timeout."""
     from huggingface_hub import constants
 
-    from stages.models import MODELS, HubFile
+    from stages.weights.catalogue import MODELS, HubFile
 
     sites = {
         f"https://{urlsplit(model.url).netloc}" for model in MODELS.values() if not isinstance(model.source, HubFile)
@@ -274,7 +274,7 @@ def _servers() -> list[Finding]:
 
 
 def _server(site: str) -> Finding:
-    from stages.download import why_unreachable
+    from stages.weights.download import why_unreachable
 
     reason = why_unreachable(site)
     if reason is None:

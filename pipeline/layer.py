@@ -10,16 +10,16 @@ import json
 from collections.abc import Callable
 
 from pipeline.config import PrepareConfig, check_config
-from pipeline.executor import Executor
-from pipeline.fingerprint import layer_inputs
-from pipeline.manifest import MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
-from pipeline.origin import FromDataset
-from pipeline.plan import ShardPlan, plan_shards
+from pipeline.dataset.fingerprint import layer_inputs
+from pipeline.dataset.manifest import MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
+from pipeline.dataset.plan import ShardPlan, plan_shards
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor
+from pipeline.execution.origins import FromDataset
 from pipeline.run import Job, Summary, resolve_models, run_job
-from pipeline.storage import Directory
 from stages.errors import ConfigError
 from stages.settings import changed
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 LAYERS = "layers"
 

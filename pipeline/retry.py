@@ -16,20 +16,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import Executor
-from pipeline.index import read_rows
+from pipeline.dataset.index import read_rows
+from pipeline.dataset.manifest import REJECTED_FILE
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.replaced_tars import last_retry, retried_tar
+from pipeline.dataset.shards import Replacement, SampleEntry, ShardRecord, read_record
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor
+from pipeline.execution.origins import FromIndex, LoadedShard, loading_of
 from pipeline.layer import LAYERS
-from pipeline.manifest import REJECTED_FILE
-from pipeline.origin import FromIndex, LoadedShard, loading_of
-from pipeline.plan import ShardPlan
-from pipeline.replaced_tars import last_retry, retried_tar
 from pipeline.run import Summary, describe_dataset, plan_dataset, run_job
-from pipeline.shards import Replacement, SampleEntry, ShardRecord, read_record
-from pipeline.storage import Directory
 from stages.errors import ConfigError, ShardCorrupt
 from stages.load import load_samples
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, Reason, Rejection, StoredSample
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import Executor
-from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
-from pipeline.index import INDEX_FILE, IndexFile, open_index, write_index
-from pipeline.ledger import committed_names, missing
-from pipeline.manifest import (
+from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
+from pipeline.dataset.index import INDEX_FILE, IndexFile, open_index, write_index
+from pipeline.dataset.ledger import committed_names, missing
+from pipeline.dataset.manifest import (
     MANIFEST_FILE,
     ConditionEntry,
     Manifest,
@@ -24,19 +23,20 @@ from pipeline.manifest import (
     summarise,
     write_manifest,
 )
-from pipeline.numerics import Numerics
-from pipeline.origin import FromIndex, Origin
-from pipeline.plan import ShardPlan, plan_shards
-from pipeline.progress import RunProgress
+from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.plan import ShardPlan, plan_shards
+from pipeline.dataset.replaced_tars import replaced_tars
+from pipeline.dataset.shards import read_record
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor
+from pipeline.execution.origins import FromIndex, Origin
+from pipeline.execution.progress import RunProgress
+from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
-from pipeline.replaced_tars import replaced_tars
-from pipeline.shards import read_record
-from pipeline.storage import Directory
-from pipeline.work import Work
 from stages.errors import ShardConflict
-from stages.models import MODELS
 from stages.settings import plain
-from stages.weights import WeightsFile, WeightsStore
+from stages.weights.catalogue import MODELS
+from stages.weights.store import WeightsFile, WeightsStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from stages.errors import SourceError
 from stages.locations import file_system, local_path, read_bytes
 from stages.records import Reason, Rejection
 from stages.sources.huggingface import ROW_SCHEME, read_image
-from stages.sources.synthetic import IMAGE_SCHEME, LABEL_SCHEME, render
-from stages.sources.tar_members import MEMBER_SCHEME, parse_member_uri
+from stages.sources.synthetic.source import IMAGE_SCHEME, LABEL_SCHEME, render
+from stages.sources.webdataset.tar_members import MEMBER_SCHEME, parse_member_uri
 
 ATTEMPTS = 3
 FIRST_DELAY_SECONDS = 0.5

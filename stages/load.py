@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stages.captions import choose_caption
-from stages.crop import ImageConfig, apply_crop, plan_crop
-from stages.encode import encode_stored_image
 from stages.fetch import fetch
-from stages.http_config import FetchConfig
-from stages.http_fetch import fetch_urls, is_web_url
-from stages.image import decode_image
-from stages.labels import cut_labels, decode_labels
+from stages.image.crop import ImageConfig, apply_crop, plan_crop
+from stages.image.decode import decode_image
+from stages.image.encode import encode_stored_image
+from stages.image.labels import cut_labels, decode_labels
 from stages.randomness import random_for
 from stages.records import Crop, IndexRow, Reason, Rejection, StoredSample
+from stages.web.config import FetchConfig
+from stages.web.urls import fetch_urls, is_web_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ corrupt what it reads later.
 import json
 import math
 
-from stages.crop import carry_keypoints
-from stages.encode import encode_member
-from stages.image import decode_stored
-from stages.labels import read_cut_labels
+from stages.image.crop import carry_keypoints
+from stages.image.decode import decode_stored
+from stages.image.encode import encode_member
+from stages.image.labels import read_cut_labels
 from stages.records import AnnotatedSample, Crop, EncodedSample, LoadedSample, StoredSample
 
 NOT_MEASURED = -1.0

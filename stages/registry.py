@@ -6,20 +6,20 @@ from pydantic import Field
 
 from stages.annotators.canny import CannyConfig
 from stages.annotators.color import ColorConfig
-from stages.annotators.depth import DepthConfig
-from stages.annotators.keypose import KeyposeConfig
+from stages.annotators.depth.annotator import DepthConfig
+from stages.annotators.keypose.annotator import KeyposeConfig
 from stages.annotators.latents import LatentsConfig
 from stages.annotators.protocol import AnnotatorConfig
-from stages.annotators.segmentation import SegmentationConfig
-from stages.annotators.sketch import SketchConfig
-from stages.sources.coco import CocoSource
-from stages.sources.coco_stuff import CocoStuffSource
-from stages.sources.folder import FolderSource
+from stages.annotators.segmentation.annotator import SegmentationConfig
+from stages.annotators.sketch.annotator import SketchConfig
+from stages.sources.coco.source import CocoSource
+from stages.sources.coco.stuff import CocoStuffSource
+from stages.sources.folder.source import FolderSource
 from stages.sources.huggingface import HuggingFaceSource
-from stages.sources.laion import LaionSource
+from stages.sources.laion.source import LaionSource
 from stages.sources.protocol import Source
-from stages.sources.synthetic import SyntheticSource
-from stages.sources.webdataset import WebDatasetSource
+from stages.sources.synthetic.source import SyntheticSource
+from stages.sources.webdataset.source import WebDatasetSource
 
 SOURCES = {
     "coco": CocoSource,

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("stages", "pipeline", "train")
 MAY_IMPORT = {"stages": set(), "pipeline": {"stages"}, "train": {"stages", "pipeline"}}  # type: dict[str, set[str]]
-RAY_MODULES = {"pipeline/ray_executor.py", "train/ray_train.py"}
+RAY_MODULES = {"pipeline/execution/ray.py", "train/loop/ray.py"}
 HEAVY = ("torch", "ray", "cv2", "numpy", "pydantic", "pyarrow", "PIL", "transformers", "datasets")
 
 

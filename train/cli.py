@@ -9,17 +9,17 @@ import sys
 
 import typer
 
-from pipeline.bench.cli import app as bench_app
 from pipeline.cli import mount
+from pipeline.commands.look.bench import app as bench_app
 from stages.errors import CondsetError
-from train.bench_load_cli import bench_load
-from train.bench_train_cli import bench_train
-from train.eval_cli import evaluate
-from train.export_cli import export
-from train.quickstart_cli import quickstart
-from train.sample_cli import sample
-from train.train_base_cli import train_base
-from train.train_cli import train
+from train.commands.bench_load import bench_load
+from train.commands.bench_train import bench_train
+from train.commands.evaluate import evaluate
+from train.commands.export import export
+from train.commands.quickstart import quickstart
+from train.commands.sample import sample
+from train.commands.train import train
+from train.commands.train_base import train_base
 
 STORAGE_FAILURES = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}

@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from stages.precision import Dtype
+from stages.hardware.precision import Dtype
 from stages.records import Condition
 from stages.settings import Settings
-from train.adapter import AdapterConfig
-from train.conditions import ConditionsConfig
-from train.diffusion_config import AnyDiffusion
-from train.loader import LoaderConfig
-from train.objective import ObjectiveConfig
+from train.adapters.spatial import AdapterConfig
+from train.base.config import AnyDiffusion
+from train.data.conditions import ConditionsConfig
+from train.data.draws import ObjectiveConfig
+from train.data.loader import LoaderConfig
 
 
 class OptimizerConfig(Settings):

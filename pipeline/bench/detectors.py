@@ -14,8 +14,8 @@ from pipeline.bench.limit import multiplied_dtype
 from pipeline.bench.measure import Say, Table
 from pipeline.bench.networks import SEED, Contender, Run, Timing, compare, in_both_dtypes, one_by_one
 from pipeline.bench.weights import BenchWeights, find_or_make
-from stages.annotators.depth import MODEL, DepthConfig
-from stages.annotators.sketch import NETWORK, SketchConfig
+from stages.annotators.depth.annotator import MODEL, DepthConfig
+from stages.annotators.sketch.annotator import NETWORK, SketchConfig
 
 
 def bench_sketch(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
@@ -68,7 +68,7 @@ def random_pidinet(path: Path) -> Path:
     """Save random weights in the published layout."""
     import torch
 
-    from stages.reference_modules import controlnet_aux_module
+    from stages.reference.aux_modules import controlnet_aux_module
 
     torch.manual_seed(SEED)
     torch.save({"state_dict": controlnet_aux_module("pidi.model").pidinet().state_dict()}, path)
@@ -87,7 +87,7 @@ def random_midas(path: Path) -> Path:
     """
     import torch
 
-    from stages.annotators.midas import published_network
+    from stages.annotators.depth.midas import published_network
 
     generator = torch.Generator().manual_seed(SEED)
     weights = {}

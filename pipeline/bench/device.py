@@ -4,7 +4,7 @@ A GPU takes work and says at once that it has it: whatever is timed ends with `f
 """
 
 from pipeline.config import ExecutionConfig
-from pipeline.layout import Layout, lay_out, this_machine
+from pipeline.execution.resources import Layout, lay_out, this_machine
 
 
 def device_name(device: str) -> str:

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.bench.measure import fresh, peak_memory_bytes
-from pipeline.index import write_index
-from pipeline.storage import Directory
-from stages.sources.laion import LaionSource
-from stages.sources.laion_filters import LaionFilters
+from pipeline.dataset.index import write_index
+from pipeline.dataset.storage import Directory
+from stages.sources.laion.filters import LaionFilters
+from stages.sources.laion.source import LaionSource
 
 ROWS_PER_FILE = 1_000_000
 REPEATED_ROWS = 50

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.bench.networks import SEED, Timing
 from pipeline.config import ExecutionConfig
-from pipeline.layout import lay_out, this_machine
+from pipeline.execution.resources import lay_out, this_machine
 from stages.annotators.protocol import AnnotatorConfig
 
 SPLIT = "val2017"
@@ -64,7 +64,7 @@ def write_inputs(inputs: Inputs) -> None:
     import numpy as np
     from PIL import Image
 
-    from stages.sources.scenes import draw_scene
+    from stages.sources.synthetic.scenes import draw_scene
 
     images, maps = inputs.root / SPLIT, inputs.root / "stuffthingmaps" / SPLIT
     for folder in (images, maps, inputs.root / "annotations"):

@@ -17,10 +17,10 @@ from pipeline.bench.limit import multiplied_dtype
 from pipeline.bench.measure import Say, Table
 from pipeline.bench.networks import SEED, Contender, Run, Timing, as_worker, compare, scenes
 from pipeline.bench.weights import BenchWeights, find_or_make
-from stages.annotators.keypose import POSE_MODELS, KeyposeConfig
+from stages.annotators.keypose.annotator import POSE_MODELS, KeyposeConfig
 from stages.records import UInt8Array
 from stages.settings import changed
-from stages.weights import WeightsFile
+from stages.weights.store import WeightsFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,8 +68,8 @@ def build_reference(config: KeyposeConfig, weights: Path, device: str) -> Run:
     import logging
     import warnings
 
-    from stages.openmmlab import placeholders
-    from stages.weights import load_state_dict
+    from stages.reference.mmpose_networks import placeholders
+    from stages.weights.store import load_state_dict
 
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
@@ -96,9 +96,9 @@ def random_rtmo(model: OneStageModel, size_pixels: int, path: Path) -> Path:
     """Save random weights that find a few persons in the scenes: batch norms know them, the threshold is among them."""
     import torch
 
-    from stages.annotators.pose_network import warped
-    from stages.annotators.pose_onestage import PADDING
-    from stages.openmmlab import build_estimator, ignore_deprecations
+    from stages.annotators.keypose.network import warped
+    from stages.annotators.keypose.one_stage import PADDING
+    from stages.reference.mmpose_networks import build_estimator, ignore_deprecations
 
     torch.manual_seed(SEED)
     ignore_deprecations()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.bench.device import finish
-from stages.float32_products import settle_float32_products
+from stages.hardware.float32_products import settle_float32_products
 
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 """A GPU has thousands of cores to fill."""

@@ -20,12 +20,12 @@ import numpy as np
 from pipeline.bench.device import device_name, finish, worker_layout
 from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of
 from pipeline.bench.measure import Say, Table, a_multiple, fresh, rows_of
-from pipeline.bench.shares import time_shares
+from pipeline.bench.time_fractions import time_shares
 from pipeline.bench.weights import BenchWeights, describe_weights
 from stages.annotators.protocol import AnnotatorConfig
-from stages.precision import ResolvedDtype, resolve_dtype
+from stages.hardware.precision import ResolvedDtype, resolve_dtype
 from stages.records import Crop, IndexRow, LoadedSample, StoredSample, UInt8Array
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 SEED = 0
 
@@ -114,7 +114,7 @@ def seconds_per_image(contender: Contender, timing: Timing) -> float:
 
 def scenes(size_pixels: int, images: int) -> list[UInt8Array]:
     """Draw the images that every contender sees."""
-    from stages.sources.scenes import draw_scene
+    from stages.sources.synthetic.scenes import draw_scene
 
     return [draw_scene(SEED, index, size_pixels, size_pixels).image_hwc for index in range(images)]
 
@@ -144,7 +144,7 @@ def as_worker(name: str, config: AnnotatorConfig, device: str, batch_size: int =
 
 def build_annotator(config: AnnotatorConfig, device: str) -> Run:
     """Build an annotator in this process as a worker does."""
-    from stages.process import settle_process
+    from stages.hardware.process import settle_process
 
     settle_process(device, worker_layout(device).threads_per_worker)
     annotator = config.build(device, WeightsStore(allow_network=False))

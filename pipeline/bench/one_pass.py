@@ -20,10 +20,10 @@ from pipeline.bench.networks import Timing
 from pipeline.bench.timed_runs import find_limits, time_conditions, time_inline, time_on_ray, time_shares
 from stages.annotators.canny import CannyConfig
 from stages.annotators.color import ColorConfig
-from stages.annotators.depth import DepthConfig
-from stages.annotators.keypose import KeyposeConfig
-from stages.annotators.segmentation import SegmentationConfig
-from stages.annotators.sketch import SketchConfig
+from stages.annotators.depth.annotator import DepthConfig
+from stages.annotators.keypose.annotator import KeyposeConfig
+from stages.annotators.segmentation.annotator import SegmentationConfig
+from stages.annotators.sketch.annotator import SketchConfig
 
 NETWORKS, INLINE, ON_RAY = "condset, the three networks alone", "all six conditions, inline", "all six conditions, Ray"
 POSE_MODEL: OneStageModel = "rtmo-m"

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from stages.annotators.color import SQUARE_PIXELS
-from stages.annotators.palette import palette
+from stages.annotators.segmentation.palette import palette
 
 JPEG_QUALITY = 95
 

@@ -24,8 +24,8 @@ from pipeline.bench.timed_runs import (
     time_shares,
 )
 from stages.annotators.color import ColorConfig
-from stages.annotators.segmentation import SegmentationConfig
-from stages.annotators.sketch import SketchConfig
+from stages.annotators.segmentation.annotator import SegmentationConfig
+from stages.annotators.sketch.annotator import SketchConfig
 
 PLAIN, ALONE = "plain loop: controlnet_aux, PIL, webdataset", "condset, the conditions alone"
 INLINE, ON_RAY = "condset prepare, inline", "condset prepare, Ray"

@@ -21,20 +21,20 @@ from pipeline.bench.inputs import SPLIT, UNTIMED_SHARDS, Inputs
 from pipeline.bench.limit import Bottleneck, Limit
 from pipeline.bench.measure import fresh
 from pipeline.bench.networks import Timing, as_worker, least_seconds
-from pipeline.bench.shares import TimeShares, steady_shares
+from pipeline.bench.time_fractions import TimeShares, steady_shares
 from pipeline.config import PrepareConfig, check_config
-from pipeline.executor import Executor, InlineExecutor
-from pipeline.layout import this_machine
+from pipeline.dataset.shards import RECORD_SUFFIX
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor, InlineExecutor
+from pipeline.execution.resources import this_machine
+from pipeline.execution.worker import Work
 from pipeline.run import Job, plan_dataset
-from pipeline.shards import RECORD_SUFFIX
-from pipeline.storage import Directory
-from pipeline.work import Work
 from stages.annotate import annotate_batch
 from stages.annotators.protocol import Annotator
+from stages.hardware.process import settle_process
 from stages.members import encode_conditions, load_pixels
-from stages.process import settle_process
 from stages.records import AnnotatedSample, LoadedSample, StoredSample
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 ENCODED_IMAGES, ENCODINGS = 4, 16
 """How many images' pictures are encoded how often: as the same code takes them all, a few will do."""
@@ -125,7 +125,7 @@ def time_inline(inputs: Inputs) -> float:
 
 def time_on_ray(inputs: Inputs) -> float:
     """Seconds per image of a run on a local Ray instance; starting it is not counted."""
-    from pipeline.ray_executor import RayExecutor
+    from pipeline.execution.ray import RayExecutor
 
     return time_run(inputs, RayExecutor(), inputs.workers)
 

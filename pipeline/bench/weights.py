@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bench.measure import fresh
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class BenchWeights:
 def find_or_make(
     network: str, model: str, weights_dir: Path | None, make: Callable[[Path], Path], scratch: Path
 ) -> BenchWeights:
-    """Find the weights of `model`, of stages.models.MODELS, or have `make` save random ones into `scratch`.
+    """Find the weights of `model`, of stages.weights.catalogue.MODELS, or have `make` save random ones into `scratch`.
 
     `make` takes the path and runs in a process of its own. Raises WeightsError if the file that is found is damaged.
     """

@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import Manifest, read_manifest
+from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
+from pipeline.dataset.shards import SampleEntry, ShardRecord
+from pipeline.dataset.storage import Directory
 from pipeline.inspect.distribution import Distribution, distribution
-from pipeline.inspect.layer_reader import LayerReader, open_layers, read_with_layers
-from pipeline.inspect.spread import spread
+from pipeline.inspect.evenly_spaced import spread
 from pipeline.inspect.statistics import ConditionStatistics, Tally, tally_for
-from pipeline.ledger import records
-from pipeline.manifest import Manifest, read_manifest
 from pipeline.publish.licenses import count_licenses
-from pipeline.shards import SampleEntry, ShardRecord
-from pipeline.storage import Directory
-from stages.annotators.skeleton import SCORE_THRESHOLD
+from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
 from stages.errors import ShardCorrupt
 from stages.records import Condition
 

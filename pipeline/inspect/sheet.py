@@ -20,14 +20,14 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
-from pipeline.inspect.layer_reader import LayerReader, open_layers, read_with_layers
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
+from pipeline.dataset.shards import SampleEntry, ShardRecord
+from pipeline.dataset.storage import Directory
+from pipeline.inspect.evenly_spaced import spread
 from pipeline.inspect.sheet_text import choose_caption, fonts, wrap
-from pipeline.inspect.spread import spread
 from pipeline.inspect.statistics import read_picture
-from pipeline.ledger import records
-from pipeline.manifest import read_manifest
-from pipeline.shards import SampleEntry, ShardRecord
-from pipeline.storage import Directory
 from stages.errors import ConfigError, ManifestError, ShardCorrupt
 from stages.records import Condition
 

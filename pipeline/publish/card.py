@@ -9,14 +9,14 @@ files alone, without time, host or path, so that `condset verify` can tell a sta
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipeline.fingerprint import not_inputs
-from pipeline.manifest import ConditionEntry, Manifest
+from pipeline.dataset.fingerprint import not_inputs
+from pipeline.dataset.manifest import ConditionEntry, Manifest
+from pipeline.dataset.storage import Directory
 from pipeline.publish.card_snippets import snippets
 from pipeline.publish.licenses import count_licenses
 from pipeline.publish.toml_text import Value, to_toml
-from pipeline.storage import Directory
-from stages.models import MODELS
 from stages.records import Condition
+from stages.weights.catalogue import MODELS
 
 CARD_FILE = "README.md"
 

@@ -3,7 +3,7 @@
 They need nothing of condset. A test runs each of them.
 """
 
-from pipeline.manifest import Manifest
+from pipeline.dataset.manifest import Manifest
 
 WEBDATASET = """\
 from pathlib import Path

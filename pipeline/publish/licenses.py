@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.index import read_columns, reading_index
-from pipeline.ledger import committed_names
-from pipeline.plan import ShardPlan, plan_shards
-from pipeline.shards import ShardRecord, read_record
-from pipeline.storage import Directory
+from pipeline.dataset.index import read_columns, reading_index
+from pipeline.dataset.ledger import committed_names
+from pipeline.dataset.plan import ShardPlan, plan_shards
+from pipeline.dataset.shards import ShardRecord, read_record
+from pipeline.dataset.storage import Directory
 from stages.errors import ShardCorrupt
 
 COLUMNS = ["key", "license", "rejected_reason"]

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.index import INDEX_FILE
+from pipeline.dataset.index import INDEX_FILE
+from pipeline.dataset.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, load_finished
+from pipeline.dataset.storage import Directory
 from pipeline.layer import LAYERS
-from pipeline.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, load_finished
 from pipeline.publish.card import CARD_FILE
-from pipeline.storage import Directory
 from stages.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from pipeline.index import INDEX_FILE
+from pipeline.dataset.index import INDEX_FILE
+from pipeline.dataset.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE
+from pipeline.dataset.plan import ShardPlan, plan_shards
+from pipeline.dataset.storage import Directory
 from pipeline.layer import LAYERS
-from pipeline.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE
-from pipeline.plan import ShardPlan, plan_shards
 from pipeline.publish.card import CARD_FILE
-from pipeline.storage import Directory
 from pipeline.verify.deep import DeepCheck
 from pipeline.verify.derived import DerivedCheck
 from pipeline.verify.manifest import Description, check_description, check_index, read_description
@@ -29,7 +29,7 @@ from pipeline.verify.problem import Problem, folded
 from pipeline.verify.sample import SampleCheck
 from pipeline.verify.shard import ShardCheck, ShardFinding
 from stages.errors import ManifestError
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 LAYER_FILES = (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE)
 DATASET_FILES = (*LAYER_FILES, CARD_FILE, INDEX_FILE)

@@ -19,21 +19,21 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.config import PrepareConfig
-from pipeline.manifest import Manifest
-from pipeline.numerics import Numerics
-from pipeline.origin import loading_of
-from pipeline.shards import ShardRecord
+from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.shards import ShardRecord
+from pipeline.execution.origins import loading_of
+from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
 from stages.annotators.protocol import Annotator, AnnotatorConfig
-from stages.annotators.skeleton import SCORE_THRESHOLD
-from stages.encode import encode_member
 from stages.errors import ConfigError, WeightsError
+from stages.hardware.precision import resolve_device
+from stages.hardware.process import settle_process
+from stages.image.encode import encode_member
 from stages.load import load_labels
 from stages.members import load_pixels, read_crop
-from stages.precision import resolve_device
-from stages.process import settle_process
 from stages.records import Condition, IndexRow, Reason, Rejection, StoredSample
 from stages.settings import changed
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 

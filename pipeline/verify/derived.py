@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
-from pipeline.manifest import REJECTED_FILE, SHARDS_FILE, Manifest, Totals, rejected_lines, shard_line
+from pipeline.dataset.manifest import REJECTED_FILE, SHARDS_FILE, Manifest, Totals, rejected_lines, shard_line
+from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE, render_card
-from pipeline.shards import ShardRecord
-from pipeline.storage import Directory
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import PrepareConfig, check_config
-from pipeline.fingerprint import Inputs, dataset_inputs, fingerprint, layer_inputs
-from pipeline.index import INDEX_FILE, open_index, read_rows, reading_index
-from pipeline.manifest import MANIFEST_FILE, ConditionEntry, Manifest, read_manifest
-from pipeline.numerics import Numerics
-from pipeline.plan import ShardPlan
-from pipeline.storage import Directory
+from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, layer_inputs
+from pipeline.dataset.index import INDEX_FILE, open_index, read_rows, reading_index
+from pipeline.dataset.manifest import MANIFEST_FILE, ConditionEntry, Manifest, read_manifest
+from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.storage import Directory
 from pipeline.verify.field_types import mistyped
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 from stages.annotators.latents import NETWORK as VAE
@@ -28,7 +28,7 @@ from stages.annotators.latents import LatentsConfig
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import ConfigError, ManifestError
 from stages.records import IndexRow
-from stages.sources.identities import IdentitySet, key_identities
+from stages.sources.index.identities import IdentitySet, key_identities
 
 UNREADABLE = (OSError, ValueError, TypeError, pa.ArrowException)
 """What pyarrow, and the conversion of its values, raise for a damaged file."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pipeline.plan import SHARD_DIGITS
+from pipeline.dataset.plan import SHARD_DIGITS
 
 REMAKE_SHARD = "delete its record and prepare again"
 REMAKE_MANIFEST = "delete dataset.json and prepare again"

@@ -7,10 +7,10 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
 from pipeline.config import PrepareConfig
-from pipeline.plan import ShardPlan
-from pipeline.replaced_tars import is_tar_of
-from pipeline.shards import RECORD_SUFFIX, ShardRecord, read_record
-from pipeline.storage import Directory
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.replaced_tars import is_tar_of
+from pipeline.dataset.shards import RECORD_SUFFIX, ShardRecord, read_record
+from pipeline.dataset.storage import Directory
 from pipeline.verify.field_types import mistyped
 from pipeline.verify.manifest import unusable_numerics
 from pipeline.verify.problem import REMAKE_SHARD, Problem

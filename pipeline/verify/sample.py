@@ -22,14 +22,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from pipeline.config import PrepareConfig
-from stages.annotators.depth import DepthConfig
+from stages.annotators.depth.annotator import DepthConfig
 from stages.annotators.latents import ARRAY as LATENTS
 from stages.annotators.latents import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE
-from stages.annotators.palette import palette
+from stages.annotators.segmentation.palette import palette
 from stages.captions import choose_caption
-from stages.crop import plan_crop
+from stages.image.crop import plan_crop
+from stages.image.pillow_warnings import pillow_warnings_ignored
 from stages.members import describe_sample, read_crop
-from stages.pillow_warnings import pillow_warnings_ignored
 from stages.randomness import random_for
 from stages.records import Condition, IndexRow, StoredSample
 
@@ -235,7 +235,7 @@ def _decode(content: bytes, expected: str) -> Image.Image | str:
             image = opener(io.BytesIO(content))
             image.load()
             return image if content.endswith(_END_OF_FILE[opener]) else f"{found} that goes on behind its end"
-    except Exception as error:  # noqa: BLE001  no list of what Pillow raises is whole, as stages/image.py found
+    except Exception as error:  # noqa: BLE001  no list of what Pillow raises is whole, as stages/image/decode.py found
         return f"{len(content)} bytes that cannot be decoded ({type(error).__name__}: {error})"
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.config import PrepareConfig
-from pipeline.plan import ShardPlan
-from pipeline.shards import RECORD_SUFFIX, SampleEntry, ShardRecord, read_sample
-from pipeline.storage import Directory
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import RECORD_SUFFIX, SampleEntry, ShardRecord, read_sample
+from pipeline.dataset.storage import Directory
 from pipeline.verify.deep import DeepCheck
 from pipeline.verify.manifest import read_index_rows
 from pipeline.verify.problem import REMAKE_SHARD, Problem

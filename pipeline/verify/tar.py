@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeAlias
 
-from pipeline.shards import SampleEntry, ShardRecord
+from pipeline.dataset.shards import SampleEntry, ShardRecord
 from pipeline.verify.problem import REMAKE_SHARD, Problem
 from stages.errors import ShardCorrupt
 

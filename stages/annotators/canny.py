@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 PICTURE = "canny.png"
 

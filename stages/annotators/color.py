@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal
 
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 SQUARE_PIXELS: Final = 64
 """The side of one palette square (T2I-Adapter SD:ldm/modules/extra_condition/api.py:218-222)."""

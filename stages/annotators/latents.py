@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from stages.annotators.device_images import to_device
 from stages.errors import ConfigError, WeightsError, WorkerError
-from stages.precision import Dtype, ResolvedDtype, resolve_dtype
+from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
+from stages.hardware.transfer import to_device
 from stages.records import ArrayMember, Condition, ConditionMembers, Float16Array, LoadedSample, Rejection
 from stages.settings import Settings
-from stages.stable_diffusion_files import vae_directory, weights_file
-from stages.weights import WeightsFile, WeightsStore
+from stages.weights.store import WeightsFile, WeightsStore
+from stages.weights.vae_files import vae_directory, weights_file
 
 ARRAY = "latents.npy"
 NETWORK = "vae"
@@ -122,7 +122,7 @@ def load_vae(directory: Path, file: WeightsFile, variant: str | None, device: st
     import torch
     from diffusers import AutoencoderKL
 
-    from stages.annotators.winograd import use_winograd
+    from stages.hardware.winograd import use_winograd
 
     load: Any = AutoencoderKL.from_pretrained
     try:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from stages.records import Condition, ConditionMembers, LoadedSample, Rejection
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 
 class Annotator(Protocol):
@@ -43,7 +43,7 @@ class AnnotatorConfig(Protocol):
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:
-        """The weights that `build` loads: (name in stages.models.MODELS, the user's own file or None)."""
+        """The weights that `build` loads: (name in stages.weights.catalogue.MODELS, the user's own file or None)."""
         ...
 
     def resolved_dtype(self, device: str) -> str:

@@ -4,7 +4,7 @@ A text that is not UTF-8, or too long to be a caption, is no caption: it is left
 """
 
 from stages.captions import clean_captions
-from stages.sources.names import is_unicode
+from stages.sources.index.names import is_unicode
 
 MOST_TEXT_BYTES = 1 << 20
 """A .txt or .json larger than this describes no single image; it is not read."""

@@ -21,12 +21,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from stages.errors import SourceError
-from stages.http_fetch import is_web_url
 from stages.locations import local_path
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Settings, plain
 from stages.sources.caption_text import captions_of_value
-from stages.sources.index_schema import NO_KEYPOINTS, to_batches
+from stages.sources.index.schema import NO_KEYPOINTS, to_batches
+from stages.web.urls import is_web_url
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

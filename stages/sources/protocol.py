@@ -33,10 +33,10 @@ class Source(Protocol):
         ...
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the candidates in batches of stages.sources.index_schema.SCHEMA.
+        """Yield the candidates in batches of stages.sources.index.schema.SCHEMA.
 
         The same rows in the same order every time. Raises SourceError, naming the file, if the collection cannot be
         listed; a candidate that cannot be used is listed with its rejection. A batch's schema metadata may count the
-        rows that were passed over since the batch before (`stages.sources.dropped`).
+        rows that were passed over since the batch before (`stages.sources.index.dropped`).
         """
         ...

@@ -7,11 +7,11 @@ from typing import TypeAlias
 import pytest
 
 from pipeline.config import PrepareConfig, check_config
-from pipeline.executor import InlineExecutor
-from pipeline.manifest import Manifest
+from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
-from pipeline.storage import Directory
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 
 Make: TypeAlias = Callable[..., PrepareConfig]
 Run: TypeAlias = Callable[[PrepareConfig, Path], Manifest]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.index import open_index
-from pipeline.manifest import read_manifest
-from pipeline.storage import Directory
+from pipeline.dataset.index import open_index
+from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.storage import Directory
 
 ROOT = Path(__file__).parents[2]
 SMALL = """

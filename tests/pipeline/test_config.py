@@ -4,8 +4,8 @@ import pytest
 
 from pipeline.config import PrepareConfig, load_config
 from stages.errors import ConfigError
-from stages.models import MODELS
 from stages.registry import ANNOTATORS, SOURCES
+from stages.weights.catalogue import MODELS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = """

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline.doctor import SHOWN, Finding, Level, command, examine, show
-from stages.models import MODELS
+from stages.weights.catalogue import MODELS
 
 
 @pytest.fixture(autouse=True)

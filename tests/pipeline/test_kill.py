@@ -11,10 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.ledger import records
-from pipeline.storage import Directory
-
-from .conftest import tree
+from pipeline.dataset.ledger import records
+from pipeline.dataset.storage import Directory
+from tests.pipeline.conftest import tree
 
 IMAGES = 53
 KILLS = 10

@@ -4,19 +4,18 @@ import pytest
 from PIL import Image
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import InlineExecutor
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.shards import read_sample
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
-from pipeline.ledger import records
-from pipeline.manifest import read_manifest
 from pipeline.run import Summary
-from pipeline.shards import read_sample
-from pipeline.storage import Directory
 from stages.errors import ConfigError, ManifestError, ShardCorrupt, TooManyRejected
 from stages.records import IndexRow, Reason, Rejection
-from stages.weights import WeightsStore
-
-from .conftest import Make, Run, tree
-from .small_coco import SIZES, write_coco
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run, tree
+from tests.pipeline.small_coco import SIZES, write_coco
 
 SEGMENTATION = [{"kind": "segmentation"}]
 
@@ -110,7 +109,7 @@ def test_label_maps_that_are_away_are_an_outage(
         return Rejection(row.key, Reason.MISSING_LABELS, "not mounted")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.origin.load_labels", away)
+        patched.setattr("pipeline.execution.origins.load_labels", away)
         with pytest.raises(TooManyRejected, match=r"got 5 lost, first 000000000: missing_labels \(not mounted\); mend"):
             add(make_config(annotators=SEGMENTATION), data_set)
     assert add(make_config(annotators=SEGMENTATION), data_set).manifest.totals.samples == 12

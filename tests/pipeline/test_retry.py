@@ -8,21 +8,20 @@ from typing import TypeAlias
 import pytest
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import Executor, InlineExecutor
-from pipeline.manifest import read_manifest
-from pipeline.ray_executor import RayExecutor
+from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.shards import read_record, read_sample
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor, InlineExecutor
+from pipeline.execution.ray import RayExecutor
 from pipeline.retry import parse_reasons, retry_rejected
 from pipeline.run import Summary
-from pipeline.shards import read_record, read_sample
-from pipeline.storage import Directory
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, ShardCorrupt
 from stages.records import Reason
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 from tests.misbehaving_server import MisbehavingServer
-
-from .conftest import Make, Run, tree
-from .web_index import fetch_table, jpeg, write_web_index
+from tests.pipeline.conftest import Make, Run, tree
+from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_index
 
 WAYS = ["photo", "missing", "down", "photo", "photo", *["photo"] * 5, "down", "optout"]
 """Five rows a shard: the first keeps three of five samples, the second all, the third none of its two."""

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.executor import InlineExecutor
-from pipeline.manifest import read_manifest
+from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.shards import read_record, read_sample
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.retry import retry_rejected
-from pipeline.shards import read_record, read_sample
-from pipeline.storage import Directory
 from pipeline.verify.dataset import verify
 from stages.records import Reason
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 from tests.misbehaving_server import MisbehavingServer
-
-from .conftest import Make, Run
-from .web_index import fetch_table, jpeg, write_web_index
+from tests.pipeline.conftest import Make, Run
+from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_index
 
 WAYS = ["photo", "missing", "down", "photo", "photo"]
 STEPS = [
@@ -34,8 +33,8 @@ STEPS = [
 
 KILLED_BEFORE = """
 import os, sys
-from pipeline.shards import EncodedSample, Replacement, read_record, read_sample, recommit_shard
-from pipeline.storage import Directory
+from pipeline.dataset.shards import EncodedSample, Replacement, read_record, read_sample, recommit_shard
+from pipeline.dataset.storage import Directory
 
 shards, whole, steps = Directory(sys.argv[1]), Directory(sys.argv[2]), int(sys.argv[3])
 

@@ -6,14 +6,13 @@ import torch
 
 from pipeline.bench.detectors import random_pidinet
 from pipeline.config import PrepareConfig
-from pipeline.executor import InlineExecutor
-from pipeline.manifest import load_finished, read_manifest
+from pipeline.dataset.manifest import load_finished, read_manifest
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.run import plan_dataset, prepare
-from pipeline.storage import Directory
 from stages.errors import ManifestError, ShardConflict, TooManyRejected, WeightsError
-from stages.weights import WeightsStore
-
-from .conftest import Make, Run, tree
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run, tree
 
 
 def run_saying(config: PrepareConfig, out: Path) -> list[str]:

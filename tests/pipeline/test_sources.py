@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.ledger import records
-from pipeline.shards import read_sample
-from pipeline.storage import Directory
+from pipeline.dataset.ledger import records
+from pipeline.dataset.shards import read_sample
+from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import verify
-from stages.sources.synthetic import render
-from stages.weights import WeightsStore
-
-from .conftest import Make, Run, tree
+from stages.sources.synthetic.source import render
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run, tree
 
 COUNT = 7
 CAPTIONS = [f"scene number {number}" for number in range(COUNT)]

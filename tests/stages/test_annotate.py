@@ -13,9 +13,9 @@ import torch
 import stages.annotate
 from stages.annotate import QUEUED_BATCHES, Annotation, OnCores, OnGpu, annotate_in_halves
 from stages.annotators.protocol import Annotator
-from stages.crop import ImageConfig
-from stages.encode import encode_stored_image
 from stages.errors import WorkerError
+from stages.image.crop import ImageConfig
+from stages.image.encode import encode_stored_image
 from stages.members import encode_conditions, load_pixels
 from stages.records import (
     AnnotatedSample,
@@ -29,7 +29,7 @@ from stages.records import (
     Rejection,
     StoredSample,
 )
-from stages.sources.index_schema import NO_KEYPOINTS
+from stages.sources.index.schema import NO_KEYPOINTS
 
 
 def stored(number: int) -> StoredSample:

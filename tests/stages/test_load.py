@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.crop import ImageConfig
+from stages.image.crop import ImageConfig
 from stages.load import Loading, load_samples
 from stages.records import IndexRow, StoredSample
-from stages.sources.index_schema import NO_KEYPOINTS
+from stages.sources.index.schema import NO_KEYPOINTS
 
 KEYS = tuple(f"{number:06d}" for number in range(6))
 RANDOM_CROP = ImageConfig(size_pixels=(64, 64), fit="random_crop")

@@ -10,10 +10,10 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from stages.errors import SourceError
 from stages.locations import file_system, open_file, read_bytes
-from stages.sources.file_listing import list_files, read_files
-from stages.sources.folder import FolderSource
-from stages.sources.laion import LaionSource
-from stages.sources.webdataset import WebDatasetSource
+from stages.sources.folder.listing import list_files, read_files
+from stages.sources.folder.source import FolderSource
+from stages.sources.laion.source import LaionSource
+from stages.sources.webdataset.source import WebDatasetSource
 
 CONTENT = bytes(range(100)) * 100_000
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from pipeline.config import PrepareConfig, check_config
-from pipeline.executor import InlineExecutor
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import prepare
-from pipeline.storage import Directory
 from stages.records import Condition
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 from tests.tiny_autoencoder import CHANNELS, STRIDE, save_autoencoder
-from train.batch import VisitReader
-from train.conditions import ConditionsConfig
-from train.data import open_training_sets
-from train.objective import ObjectiveConfig
-from train.order import SampleOrder
+from train.data.batch import VisitReader
+from train.data.conditions import ConditionsConfig
+from train.data.draws import ObjectiveConfig
+from train.data.order import SampleOrder
+from train.data.training_set import open_training_sets
 
 if TYPE_CHECKING:
-    from train.stable_diffusion import Parts, StableDiffusion
+    from train.base.stable_diffusion import Parts, StableDiffusion
 
 Console: TypeAlias = Callable[..., tuple[int, str, str]]
 """Arguments to exit status, stdout, stderr."""
@@ -140,9 +140,9 @@ def own_data(color_data: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_base() -> "StableDiffusion":
     """The small base model with random weights, frozen, on the CPU."""
-    from train.diffusion_config import TinyDiffusionConfig
-    from train.stable_diffusion import Running, StableDiffusion
-    from train.tiny_diffusion import tiny_parts
+    from train.base.config import TinyDiffusionConfig
+    from train.base.stable_diffusion import Running, StableDiffusion
+    from train.base.tiny import tiny_parts
 
     return StableDiffusion(tiny_parts(TinyDiffusionConfig()), Running())
 
@@ -150,15 +150,15 @@ def tiny_base() -> "StableDiffusion":
 @pytest.fixture(scope="module")
 def model(tiny_base: "StableDiffusion", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The random base as `save_pretrained` leaves a model."""
-    from .tiny_runs import save_parts
+    from tests.train.tiny_runs import save_parts
 
     return save_parts(tiny_base, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def loaded(model: Path) -> "Parts":
-    from train.diffusion_config import StableDiffusionConfig
-    from train.stable_diffusion import load_parts
+    from train.base.config import StableDiffusionConfig
+    from train.base.stable_diffusion import load_parts
 
     return load_parts(StableDiffusionConfig(model=str(model)))
 

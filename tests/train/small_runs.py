@@ -8,12 +8,12 @@ from typing import Any
 from torch import nn
 
 from stages.settings import plain
-from train.adapter import RELATIVE_STRIDES, AdapterConfig, build_adapter
-from train.checkpoint import ADAPTER_FILE, CHECKPOINTS, EMA_FILE, POSITION_FILE, Position, save_parameters
+from train.adapters.spatial import RELATIVE_STRIDES, AdapterConfig, build_adapter
+from train.base.protocol import FeatureShape
 from train.config import TrainConfig
-from train.diffusion import FeatureShape
-from train.metrics import METRICS_FILE
-from train.run_directory import RunFile, claim
+from train.runs.checkpoint import ADAPTER_FILE, CHECKPOINTS, EMA_FILE, POSITION_FILE, Position, save_parameters
+from train.runs.directory import RunFile, claim
+from train.runs.metrics import METRICS_FILE
 
 CHANNELS = (8, 16, 16, 16)
 STEP = 20

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config import PrepareConfig, load_config
 from stages.errors import ConfigError
-from stages.sources.synthetic import SyntheticSource
+from stages.sources.synthetic.source import SyntheticSource
 from train.config import TrainConfig
 from train.scene_base.recipe import BaseRecipe
 

@@ -9,13 +9,12 @@ from PIL import Image
 from torch import nn
 
 from stages.records import UInt8Array
-from train.run_directory import RUN_FILE
-from train.tiny_diffusion import UNET_CHANNELS
-
-from .small_runs import write_run
+from tests.train.small_runs import write_run
+from train.base.tiny import UNET_CHANNELS
+from train.runs.directory import RUN_FILE
 
 if TYPE_CHECKING:
-    from train.stable_diffusion import StableDiffusion
+    from train.base.stable_diffusion import StableDiffusion
 
 SIDE_PIXELS = 64
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

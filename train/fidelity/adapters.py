@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.download import file_sha256
 from stages.errors import CheckpointError, ConfigError
 from stages.records import Condition, UInt8Array
-from train.architecture import Architecture
-from train.conditions import ConditionsConfig, decode_condition
+from stages.weights.download import file_sha256
+from train.base.protocol import FrozenDiffusion, shapes_text
 from train.config import TrainConfig
-from train.diffusion import FrozenDiffusion, shapes_text
-from train.exchange import StoredAdapter, open_adapter, run_config, stored_in_run
+from train.data.conditions import ConditionsConfig, decode_condition
+from train.exchange.architecture import Architecture
+from train.exchange.read import StoredAdapter, open_adapter, run_config, stored_in_run
 from train.fidelity.held_out import HeldOut
-from train.guide import as_seen
-from train.run_directory import RunFile, read_run
+from train.runs.directory import RunFile, read_run
+from train.sampling.controls import as_seen
 
 if TYPE_CHECKING:
     from torch import nn

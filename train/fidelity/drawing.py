@@ -15,18 +15,18 @@ import numpy as np
 import torch
 
 from stages.errors import ConfigError
-from stages.precision import Dtype, ResolvedDtype, resolve_dtype
+from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.records import ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
-from stages.weights import WeightsStore
-from train.adapter import compose
-from train.base_model import load_base
-from train.diffusion import FrozenDiffusion
-from train.diffusion_config import AnyDiffusion
+from stages.weights.store import WeightsStore
+from train.adapters.spatial import compose
+from train.base.config import AnyDiffusion
+from train.base.load import load_base
+from train.base.protocol import FrozenDiffusion
 from train.fidelity.adapters import AdapterFile
 from train.fidelity.held_out import HeldOutConfig
 from train.fidelity.variants import REAL, Variant
-from train.sampling import sample_pictures, starting_noise
-from train.step import adapter_features
+from train.loop.step import adapter_features
+from train.sampling.denoise import sample_pictures, starting_noise
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ExecutionConfig, PrepareConfig, check_config
-from pipeline.executor import Executor
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor
 from pipeline.run import prepare, resolve_models
-from pipeline.storage import Directory
 from stages.errors import ConfigError
 from stages.records import Condition
 from stages.settings import plain
-from stages.sources.names import hashed_key
-from stages.weights import WeightsStore
-from train.data import TrainingSet
+from stages.sources.index.names import hashed_key
+from stages.weights.store import WeightsStore
+from train.data.training_set import TrainingSet
 from train.fidelity.drawing import member_of
 from train.fidelity.held_out import HeldOut, Place, placed
-from train.fidelity.measures import Fidelity, Members
+from train.fidelity.measures.measures import Fidelity, Members
 from train.fidelity.pictures import Pictures, place_in_tar
 from train.fidelity.variants import Variant
 

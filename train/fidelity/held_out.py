@@ -10,10 +10,10 @@ in the same order.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.shards import read_record
-from pipeline.storage import Directory
+from pipeline.dataset.shards import read_record
+from pipeline.dataset.storage import Directory
 from stages.records import Condition
-from train.data import Joined, TrainingSet
+from train.data.training_set import Joined, TrainingSet
 
 
 @dataclass(frozen=True, slots=True)

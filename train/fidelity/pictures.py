@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import Executor
-from pipeline.ledger import missing
-from pipeline.numerics import Numerics
-from pipeline.origin import LoadedShard
-from pipeline.plan import ShardPlan, plan_shards
-from pipeline.progress import RunProgress
+from pipeline.dataset.ledger import missing
+from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.plan import ShardPlan, plan_shards
+from pipeline.dataset.shards import read_record, read_sample
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import Executor
+from pipeline.execution.origins import LoadedShard
+from pipeline.execution.progress import RunProgress
+from pipeline.execution.worker import Work
 from pipeline.run import announce
-from pipeline.shards import read_record, read_sample
-from pipeline.storage import Directory
-from pipeline.work import Work
 from stages.members import encode_conditions, read_crop
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, StoredSample
-from stages.sources.index_schema import NO_KEYPOINTS
-from stages.weights import WeightsStore
+from stages.sources.index.schema import NO_KEYPOINTS
+from stages.weights.store import WeightsStore
 from train.fidelity.drawing import Drawing
 from train.fidelity.held_out import HeldOut, HeldOutConfig
 

@@ -14,15 +14,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stages.errors import ConfigError
-from stages.precision import resolve_device
+from stages.hardware.precision import resolve_device
 from stages.records import UInt8Array
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
 from train.fidelity.bootstrap import bootstrap
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from train.fidelity.clip import Clip
+    from train.fidelity.networks.clip import Clip
 
 BATCH_PICTURES = 16
 
@@ -45,7 +45,7 @@ class Protocol:
     name: str
     figures: tuple[FigureName, ...]
     models: tuple[str, ...]
-    """In stages.models.MODELS: the feature networks."""
+    """In stages.weights.catalogue.MODELS: the feature networks."""
     size_pixels: tuple[int, int] | None
     """Width and height that the pictures must have; None takes any."""
     pictures_per_caption: int
@@ -128,7 +128,7 @@ def open_networks(protocol: Protocol, weights: WeightsStore, device: str) -> Net
 
     Raises WeightsError for missing or wrong weights before any is loaded, ConfigError for a device that is not there.
     """
-    from train.fidelity import clip, distribution
+    from train.fidelity.networks import clip, distribution
 
     device = resolve_device(device)
     files = {name: weights.resolve(name) for name in protocol.models}
@@ -153,7 +153,7 @@ def figures(
     The pictures of one caption follow each other. Raises ConfigError for pictures of another size or number than the
     protocol's.
     """
-    from train.fidelity.distribution import FrechetDistance
+    from train.fidelity.networks.distribution import FrechetDistance
 
     distance = None if networks.features is None else FrechetDistance(networks.features, networks.device)
     cosines: dict[FigureName, list[float]] = {FigureName.CLIP_T: [], FigureName.CLIP_I: []}

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from pipeline.fingerprint import Inputs, differences
+from pipeline.dataset.fingerprint import Inputs, differences
 from stages.errors import ConfigError
 from train.fidelity.bootstrap import LEVEL, Estimate, bootstrap
-from train.fidelity.measures import Measure, Scores
+from train.fidelity.measures.measures import Measure, Scores
 from train.fidelity.protocols import Figure as ProtocolFigure
 from train.fidelity.variants import WITH, Variant, controls_of
-from train.writing import writing
+from train.runs.write_errors import writing
 
 EVAL_FILE = "eval.json"
 SAMPLES_FILE = "samples.jsonl"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from train.fidelity.extraction import Extraction, extracted, members_of
-from train.fidelity.measures import Scores
+from train.fidelity.measures.measures import Scores
 
 
 def scores_of(extraction: Extraction) -> dict[str, dict[str, list[Scores]]]:

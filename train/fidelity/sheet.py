@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.image import decode_stored
+from stages.image.decode import decode_stored
 from train.fidelity.drawing import member_of
 from train.fidelity.held_out import HeldOut
 from train.fidelity.pictures import Pictures
-from train.picture_grid import GridRow, draw_grid
-from train.writing import writing
+from train.runs.write_errors import writing
+from train.sampling.grid import GridRow, draw_grid
 
 SHEET_FILE = "sheet.png"
 SHEET_SAMPLES = 8

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.randomness import random_for
+from train.base.tiny import LOG_VARIANCE
 from train.scene_base.fit import History, fit
 from train.scene_base.recipe import BaseRecipe
 from train.scene_base.scenes import Scenes
-from train.tiny_diffusion import LOG_VARIANCE
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.randomness import random_for
+from train.base.stable_diffusion import Parts
 from train.scene_base.fit import History, fit
 from train.scene_base.recipe import BaseRecipe
-from train.stable_diffusion import Parts
 
 
 def fit_denoiser(

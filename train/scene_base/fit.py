@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.errors import NonFiniteLoss
+from train.runs.write_errors import writing
 from train.scene_base.recipe import FitConfig
-from train.writing import writing
 
 CHECKPOINT_STEPS = 250
 LOG_STEPS = 50

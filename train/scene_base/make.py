@@ -13,6 +13,8 @@ import torch
 
 from stages.errors import ConfigError
 from stages.settings import plain
+from train.base.stable_diffusion import Parts
+from train.runs.write_errors import writing
 from train.scene_base.autoencoder import fit_autoencoder
 from train.scene_base.card import render_card
 from train.scene_base.denoiser import fit_denoiser
@@ -21,8 +23,6 @@ from train.scene_base.networks import build_parts, steerable
 from train.scene_base.recipe import BaseRecipe
 from train.scene_base.samples import draw_samples, reconstruction_decibels
 from train.scene_base.scenes import draw_scenes
-from train.stable_diffusion import Parts
-from train.writing import writing
 
 RECIPE_FILE = "recipe.json"
 MODEL = "model"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from train.base.stable_diffusion import Parts
+from train.base.tiny import noise_schedule, scene_words, small_text_encoder, word_tokenizer
 from train.scene_base.recipe import SIDE_PIXELS
-from train.stable_diffusion import Parts
-from train.tiny_diffusion import noise_schedule, scene_words, small_text_encoder, word_tokenizer
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from stages.settings import changed
-from train.diffusion_config import StableDiffusionConfig
-from train.picture_grid import GridRow, draw_grid
-from train.sampling import sample_pictures, starting_noise
+from train.base.config import StableDiffusionConfig
+from train.base.stable_diffusion import Running, StableDiffusion, load_parts
+from train.sampling.denoise import sample_pictures, starting_noise
+from train.sampling.grid import GridRow, draw_grid
 from train.scene_base.recipe import SIDE_PIXELS, BaseRecipe
 from train.scene_base.scenes import Scenes, draw_scenes
-from train.stable_diffusion import Running, StableDiffusion, load_parts
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

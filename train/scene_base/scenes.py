@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.sources.scenes import draw_scene
-from stages.sources.synthetic import SyntheticSource
+from stages.sources.synthetic.scenes import draw_scene
+from stages.sources.synthetic.source import SyntheticSource
 from train.scene_base.recipe import SIDE_PIXELS, BaseRecipe
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.bench.cli import app
+from pipeline.commands.look.bench import app
 
 
 def bench_for_machines(*arguments: str) -> dict[str, Any]:

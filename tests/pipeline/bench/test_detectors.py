@@ -4,7 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipeline.bench.cli import app
+from pipeline.commands.look.bench import app
 from stages.errors import ConfigError
 from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
 

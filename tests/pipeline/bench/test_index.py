@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.bench.cli import app
 from pipeline.bench.index import bench_index, write_rows
+from pipeline.commands.look.bench import app
 
 
 def test_the_bench_measures_a_listing_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pipeline.bench.keypose import build_reference, random_rtmo
 from pipeline.bench.measure import fresh
 from pipeline.bench.networks import build_annotator, scenes
-from stages.annotators.keypose import KeyposeConfig
+from stages.annotators.keypose.annotator import KeyposeConfig
 from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
 
 

@@ -19,8 +19,8 @@ from pipeline.bench.networks import (
     scenes,
     seconds_per_image,
 )
-from stages.annotators.sketch import SketchConfig
-from stages.precision import resolve_dtype
+from stages.annotators.sketch.annotator import SketchConfig
+from stages.hardware.precision import resolve_dtype
 from stages.records import UInt8Array
 
 SIDE = 64

@@ -24,14 +24,13 @@ from pipeline.bench.timed_runs import (
     time_run,
     time_shares,
 )
-from pipeline.executor import InlineExecutor
-from pipeline.layout import Resources
+from pipeline.execution.inline import InlineExecutor
+from pipeline.execution.resources import Resources
 from stages.annotators.color import ColorConfig
-from stages.annotators.segmentation import SegmentationConfig
-from stages.annotators.sketch import SketchConfig
+from stages.annotators.segmentation.annotator import SegmentationConfig
+from stages.annotators.sketch.annotator import SketchConfig
 from stages.records import UInt8Array
-
-from .bench_command import assert_consistent, bench_for_machines
+from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
 
 
 @pytest.fixture(scope="module")

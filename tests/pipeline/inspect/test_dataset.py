@@ -15,16 +15,15 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from pipeline.commands.look.inspect import inspect
+from pipeline.dataset.manifest import read_manifest, write_manifest
+from pipeline.dataset.storage import Directory
 from pipeline.inspect.dataset import Inspection, inspect_data_set
 from pipeline.inspect.distribution import Distribution
 from pipeline.inspect.statistics import ColorStatistics, SegmentationStatistics
-from pipeline.inspect_cli import inspect
-from pipeline.manifest import read_manifest, write_manifest
-from pipeline.storage import Directory
 from stages.errors import ManifestError, ShardCorrupt
-
-from ..conftest import Make, Run
-from ..small_coco import CAPTIONS, LICENSE_NAMES, SIZES, WRITTEN, write_coco
+from tests.pipeline.conftest import Make, Run
+from tests.pipeline.small_coco import CAPTIONS, LICENSE_NAMES, SIZES, WRITTEN, write_coco
 
 app = typer.Typer()
 app.command()(inspect)
@@ -225,7 +224,7 @@ def test_the_sheet_is_written_beside_the_report(scenes: Path, tmp_path: Path) ->
         assert sheet.format == "PNG"
 
 
-@pytest.mark.parametrize("module", ["pipeline.inspect_cli", "pipeline.push_cli"])
+@pytest.mark.parametrize("module", ["pipeline.commands.look.inspect", "pipeline.commands.exchange.push"])
 def test_the_help_page_imports_nothing_heavy(module: str) -> None:
     heavy = ("torch", "numpy", "PIL", "huggingface_hub", "pyarrow", "pydantic", "rich.table")
     script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

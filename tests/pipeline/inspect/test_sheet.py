@@ -10,6 +10,11 @@ import pytest
 from PIL import Image, ImageFont
 from PIL.ImageFont import FreeTypeFont
 
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import ConditionEntry, read_manifest, write_manifest
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import commit_shard, read_sample
+from pipeline.dataset.storage import Directory
 from pipeline.inspect.sheet import (
     CANDIDATES_PER_ROW,
     GAP_PIXELS,
@@ -24,16 +29,10 @@ from pipeline.inspect.sheet import (
     write_sheet,
 )
 from pipeline.inspect.sheet_text import can_draw, choose_caption, fonts, wrap
-from pipeline.ledger import records
-from pipeline.manifest import ConditionEntry, read_manifest, write_manifest
-from pipeline.plan import ShardPlan
-from pipeline.shards import commit_shard, read_sample
-from pipeline.storage import Directory
-from stages.encode import encode_png
 from stages.errors import ConfigError, ManifestError
+from stages.image.encode import encode_png
 from stages.records import EncodedSample
-
-from ..conftest import Make, Run
+from tests.pipeline.conftest import Make, Run
 
 NONCHARACTER = "\U000ffffe"
 """No font has it, for ever."""

@@ -17,7 +17,7 @@ from pipeline.inspect.statistics import (
     SegmentationStatistics,
     tally_for,
 )
-from stages.annotators.palette import palette
+from stages.annotators.segmentation.palette import palette
 from stages.records import Condition
 
 

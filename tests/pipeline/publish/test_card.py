@@ -13,15 +13,14 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from pipeline.config import PrepareConfig, check_config
-from pipeline.fingerprint import dataset_inputs, fingerprint
-from pipeline.manifest import ModelUse, read_manifest
+from pipeline.dataset.fingerprint import dataset_inputs, fingerprint
+from pipeline.dataset.manifest import ModelUse, read_manifest
+from pipeline.dataset.storage import Directory
 from pipeline.publish.card import MEMBERS, render_card, size_category
 from pipeline.publish.card_snippets import snippets
-from pipeline.storage import Directory
 from stages.registry import ANNOTATORS
-
-from ..conftest import Make, Run
-from ..small_coco import LICENSE_NAMES, write_coco
+from tests.pipeline.conftest import Make, Run
+from tests.pipeline.small_coco import LICENSE_NAMES, write_coco
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants
 
-from pipeline.executor import InlineExecutor
+from pipeline.dataset.manifest import read_manifest, write_manifest
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
-from pipeline.manifest import read_manifest, write_manifest
 from pipeline.publish.push import push
 from pipeline.run import prepare
-from pipeline.storage import Directory
 from stages.errors import ConfigError, ManifestError
-from stages.weights import WeightsStore
-
-from ..conftest import Make, Run, tree
-from .fake_hub import TOKEN, Hub, fake_hub
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run, tree
+from tests.pipeline.publish.fake_hub import TOKEN, Hub, fake_hub
 
 
 @pytest.fixture

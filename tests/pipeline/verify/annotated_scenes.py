@@ -7,15 +7,14 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import InlineExecutor
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import prepare
-from pipeline.storage import Directory
 from stages.settings import changed
-from stages.sources.scenes import LABELS, describe_scene, draw_scene
-from stages.weights import WeightsStore
-
-from ..conftest import Make
+from stages.sources.synthetic.scenes import LABELS, describe_scene, draw_scene
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make
 
 WIDTH, HEIGHT = 96, 80
 SCENES = 16

@@ -11,12 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
-from pipeline.ledger import records
-from pipeline.manifest import Manifest, read_manifest, summarise, write_manifest
-from pipeline.plan import ShardPlan
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import Manifest, read_manifest, summarise, write_manifest
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import SampleEntry, ShardRecord, commit_shard, read_sample
+from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE, render_card
-from pipeline.shards import SampleEntry, ShardRecord, commit_shard, read_sample
-from pipeline.storage import Directory
 from stages.records import EncodedSample, Rejection
 
 Members: TypeAlias = dict[str, bytes]

@@ -4,8 +4,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TypeAlias
 
-from . import defects_in_conditions, defects_in_data_set, defects_in_members, defects_in_samples, defects_in_shards
-from .damage import Copy, Said
+from tests.pipeline.verify import (
+    defects_in_conditions,
+    defects_in_data_set,
+    defects_in_members,
+    defects_in_samples,
+    defects_in_shards,
+)
+from tests.pipeline.verify.damage import Copy, Said
 
 Defect: TypeAlias = Callable[[Copy], Said]
 

@@ -9,11 +9,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from stages.annotators.palette import palette
-from stages.encode import encode_member, encode_png
+from stages.annotators.segmentation.palette import palette
+from stages.image.encode import encode_member, encode_png
 from stages.records import ArrayMember, Float32Array, UInt8Array
-
-from .damage import Copy, Members, Said
+from tests.pipeline.verify.damage import Copy, Members, Said
 
 
 def _rewrite_pixels(

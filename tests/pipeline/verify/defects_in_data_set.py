@@ -5,9 +5,8 @@ Each function damages a copy and says what verify must say of it.
 
 import shutil
 
-from pipeline.fingerprint import fingerprint
-
-from .damage import Copy, Said
+from pipeline.dataset.fingerprint import fingerprint
+from tests.pipeline.verify.damage import Copy, Said
 
 
 def missing_records(copy: Copy) -> Said:

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.annotators.palette import palette
-from stages.encode import encode_png
+from stages.annotators.segmentation.palette import palette
+from stages.image.encode import encode_png
 from stages.records import UInt8Array
-
-from .damage import Copy, Members, Said
+from tests.pipeline.verify.damage import Copy, Members, Said
 
 
 def _pixels(content: bytes) -> UInt8Array:

@@ -9,9 +9,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipeline.shards import SampleEntry, ShardRecord
-
-from .damage import Copy, Said
+from pipeline.dataset.shards import SampleEntry, ShardRecord
+from tests.pipeline.verify.damage import Copy, Said
 
 BLOCK = 512
 

@@ -7,11 +7,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipeline.plan import ShardPlan
-from pipeline.shards import ShardRecord
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import ShardRecord
 from stages.records import Reason, Rejection
-
-from .damage import Copy, Said
+from tests.pipeline.verify.damage import Copy, Said
 
 BLOCK = 512
 

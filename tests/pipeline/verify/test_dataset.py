@@ -6,15 +6,14 @@ from random import Random
 
 import pytest
 
-from pipeline.storage import Directory
+from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import Report, rows_to_check, verify
 from pipeline.verify.problem import Problem, folded
-from stages.weights import WeightsStore
-
-from ..conftest import Make, Run, tree
-from ..small_coco import write_coco
-from .annotated_scenes import make_layered
-from .damage import Copy
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run, tree
+from tests.pipeline.small_coco import write_coco
+from tests.pipeline.verify.annotated_scenes import make_layered
+from tests.pipeline.verify.damage import Copy
 
 NO_WEIGHTS = WeightsStore(allow_network=False)
 

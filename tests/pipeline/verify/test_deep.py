@@ -12,24 +12,23 @@ import pytest
 from PIL import Image
 
 from pipeline.config import PrepareConfig
-from pipeline.executor import InlineExecutor
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import summarise, write_manifest
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
-from pipeline.ledger import records
-from pipeline.manifest import summarise, write_manifest
 from pipeline.run import prepare
-from pipeline.storage import Directory
 from pipeline.verify.dataset import verify
 from pipeline.verify.deep import describe_difference
 from pipeline.verify.problem import Problem
-from stages.encode import encode_member, encode_png
 from stages.errors import ConfigError, WeightsError
+from stages.image.encode import encode_member, encode_png
 from stages.records import ArrayMember, UInt8Array
 from stages.settings import changed
-from stages.weights import WeightsStore
-
-from ..conftest import Make, Run
-from .annotated_scenes import scenes_config, write_scenes
-from .damage import Copy
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run
+from tests.pipeline.verify.annotated_scenes import scenes_config, write_scenes
+from tests.pipeline.verify.damage import Copy
 
 NO_WEIGHTS = WeightsStore(allow_network=False)
 

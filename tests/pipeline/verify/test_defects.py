@@ -9,12 +9,11 @@ import pytest
 
 from pipeline.verify.dataset import verify
 from pipeline.verify.problem import Problem
-from stages.weights import WeightsStore
-
-from ..conftest import Make, Run
-from .annotated_scenes import scenes_config, write_scenes
-from .damage import Copy
-from .defects import DEEP_DEFECTS, DEFECTS, Defect
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run
+from tests.pipeline.verify.annotated_scenes import scenes_config, write_scenes
+from tests.pipeline.verify.damage import Copy
+from tests.pipeline.verify.defects import DEEP_DEFECTS, DEFECTS, Defect
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def sound(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPathF
 
 
 def problems(path: Path, deep: bool) -> tuple[Problem, ...]:
-    from pipeline.storage import Directory
+    from pipeline.dataset.storage import Directory
 
     return verify(Directory(str(path)), deep, WeightsStore(allow_network=False), "cpu").problems
 

@@ -9,23 +9,22 @@ from random import Random
 import numpy as np
 import pytest
 
-from pipeline.executor import InlineExecutor
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import read_manifest, summarise, write_manifest
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import commit_shard, read_sample
+from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
-from pipeline.ledger import records
-from pipeline.manifest import read_manifest, summarise, write_manifest
-from pipeline.plan import ShardPlan
-from pipeline.shards import commit_shard, read_sample
-from pipeline.storage import Directory
 from pipeline.verify.dataset import verify
 from pipeline.verify.deep import LATENT_FRACTIONS, describe_difference
-from stages.encode import encode_member
 from stages.errors import WeightsError
+from stages.image.encode import encode_member
 from stages.records import ArrayMember, EncodedSample, Float16Array
-from stages.weights import WeightsStore
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make, Run
+from tests.pipeline.verify.damage import Copy
 from tests.tiny_autoencoder import save_autoencoder
-
-from ..conftest import Make, Run
-from .damage import Copy
 
 NO_WEIGHTS = WeightsStore(allow_network=False)
 LAYER = "layers/latents"

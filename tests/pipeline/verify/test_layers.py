@@ -7,14 +7,13 @@ from random import Random
 
 import pytest
 
-from pipeline.ledger import records
-from pipeline.storage import Directory
+from pipeline.dataset.ledger import records
+from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import Report, verify
-from stages.weights import WeightsStore
-
-from ..conftest import Make
-from .annotated_scenes import make_layered
-from .damage import Copy
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make
+from tests.pipeline.verify.annotated_scenes import make_layered
+from tests.pipeline.verify.damage import Copy
 
 NO_WEIGHTS = WeightsStore(allow_network=False)
 

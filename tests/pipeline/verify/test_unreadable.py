@@ -12,22 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.fingerprint import fingerprint
-from pipeline.index import open_index, read_rows
-from pipeline.ledger import records
-from pipeline.manifest import read_manifest, write_manifest
-from pipeline.plan import plan_shards
-from pipeline.shards import commit_shard
-from pipeline.storage import Directory
+from pipeline.dataset.fingerprint import fingerprint
+from pipeline.dataset.index import open_index, read_rows
+from pipeline.dataset.ledger import records
+from pipeline.dataset.manifest import read_manifest, write_manifest
+from pipeline.dataset.plan import plan_shards
+from pipeline.dataset.shards import commit_shard
+from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import Report, verify
 from pipeline.verify.problem import Problem
 from stages.captions import choose_caption
 from stages.errors import ManifestError
-from stages.weights import WeightsStore
-
-from ..conftest import Make
-from .annotated_scenes import make_layered
-from .damage import Copy
+from stages.weights.store import WeightsStore
+from tests.pipeline.conftest import Make
+from tests.pipeline.verify.annotated_scenes import make_layered
+from tests.pipeline.verify.damage import Copy
 
 NO_WEIGHTS = WeightsStore(allow_network=False)
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from stages.annotators.canny import CannyConfig, canny_map
 from stages.annotators.protocol import AnnotatorConfig
 from stages.records import Crop, ImageMember, IndexRow, LoadedSample, StoredSample, UInt8Array
-from stages.reference_modules import controlnet_aux_module
-from stages.weights import WeightsStore
+from stages.reference.aux_modules import controlnet_aux_module
+from stages.weights.store import WeightsStore
 
 
 def photographs(shared: Path) -> list[UInt8Array]:

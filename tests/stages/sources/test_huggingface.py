@@ -13,7 +13,7 @@ from stages.errors import SourceError
 from stages.fetch import fetch
 from stages.records import IndexRow, Reason, Rejection
 from stages.sources.huggingface import HuggingFaceSource, open_images
-from stages.sources.index_schema import from_table
+from stages.sources.index.schema import from_table
 
 Save: TypeAlias = Callable[..., HuggingFaceSource]
 

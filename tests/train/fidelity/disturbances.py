@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from stages.annotators.canny import canny_map
 from stages.records import UInt8Array
-from stages.sources.scenes import draw_scene
+from stages.sources.synthetic.scenes import draw_scene
 
 
 def scene(index: int = 3, side: int = 128) -> UInt8Array:

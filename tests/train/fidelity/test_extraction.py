@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ExecutionConfig
-from pipeline.executor import InlineExecutor
-from pipeline.numerics import Numerics
-from pipeline.plan import plan_shards
-from pipeline.shards import commit_shard
+from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.plan import plan_shards
+from pipeline.dataset.shards import commit_shard
+from pipeline.execution.inline import InlineExecutor
 from stages.errors import ConfigError
-from stages.image import decode_stored
+from stages.image.decode import decode_stored
 from stages.records import Condition, EncodedSample
 from stages.settings import plain
-from stages.weights import WeightsStore
-from train.conditions import ConditionsConfig
-from train.diffusion_config import TinyDiffusionConfig
+from stages.weights.store import WeightsStore
+from train.base.config import TinyDiffusionConfig
+from train.data.conditions import ConditionsConfig
 from train.fidelity.drawing import Drawing
 from train.fidelity.extraction import Extraction, extracted, members_of
 from train.fidelity.held_out import HeldOutConfig
-from train.fidelity.measures import fidelity_of
+from train.fidelity.measures.measures import fidelity_of
 from train.fidelity.pictures import PICTURES_PER_SHARD, Pictures
 from train.fidelity.variants import variants_of
 

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import Directory
+from pipeline.dataset.storage import Directory
 from stages.errors import ConfigError
 from stages.records import Condition
-from train.data import TrainingSet
+from tests.train.conftest import SAMPLES, add_layer, keys, prepare_scenes
+from train.data.training_set import TrainingSet
 from train.fidelity.held_out import HeldOutConfig
-
-from ..conftest import SAMPLES, add_layer, keys, prepare_scenes
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.download import file_sha256
 from stages.errors import ConfigError, WeightsError
-from stages.models import MODELS
-from stages.weights import WeightsStore
-from train.fidelity import clip
+from stages.weights.catalogue import MODELS
+from stages.weights.download import file_sha256
+from stages.weights.store import WeightsStore
+from tests.train.fidelity.disturbances import scene
+from tests.train.fidelity.tiny_networks import CAPTIONS, TinyFeatures, save_random_inception, tiny_clip
 from train.fidelity.bootstrap import bootstrap
-from train.fidelity.distribution import FrechetDistance, InceptionFeatures
+from train.fidelity.networks import clip
+from train.fidelity.networks.distribution import FrechetDistance, InceptionFeatures
 from train.fidelity.protocols import (
     PROTOCOLS,
     Figure,
@@ -26,9 +28,6 @@ from train.fidelity.protocols import (
     open_networks,
     protocol_of,
 )
-
-from .disturbances import scene
-from .tiny_networks import CAPTIONS, TinyFeatures, save_random_inception, tiny_clip
 
 PICTURES = 8
 T2I_ADAPTER = replace(PROTOCOLS["t2i-adapter"], size_pixels=(32, 32))

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stages.download import file_sha256
-from stages.weights import WeightsFile
-from train.fidelity.clip import Clip
+from stages.weights.download import file_sha256
+from stages.weights.store import WeightsFile
+from train.fidelity.networks.clip import Clip
 
 FEATURES = 6
 CAPTIONS = ("a red circle", "two blue squares on the grass", "a person at the sea", "snow")
@@ -49,7 +49,7 @@ def save_random_inception(path: Path) -> WeightsFile:
 def tiny_clip() -> Clip:
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    from train.tiny_diffusion import word_tokenizer
+    from train.base.tiny import word_tokenizer
 
     tokenizer = word_tokenizer(sorted({word for caption in CAPTIONS for word in caption.split()}), 77)
     tower = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
@@ -73,7 +73,7 @@ def tiny_maskformer_config() -> Any:
     """The published network's kind, and its 133 classes."""
     from transformers import MaskFormerConfig
 
-    from train.fidelity.panoptic_classes import CLASSES
+    from train.fidelity.measures.panoptic_classes import CLASSES
 
     return MaskFormerConfig(
         backbone_config={

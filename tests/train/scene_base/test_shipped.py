@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from train.base_model import SCENES_MODEL, load_base
-from train.diffusion import FeatureShape
-from train.diffusion_config import ScenesDiffusionConfig
-from train.fidelity.segmentation import classes_of_scene
-from train.sampling import sample_pictures, starting_noise
+from train.base.config import ScenesDiffusionConfig
+from train.base.load import SCENES_MODEL, load_base
+from train.base.protocol import FeatureShape
+from train.base.stable_diffusion import StableDiffusion
+from train.fidelity.measures.segmentation import classes_of_scene
+from train.sampling.denoise import sample_pictures, starting_noise
 from train.scene_base.recipe import BaseRecipe, FitConfig
 from train.scene_base.samples import held_out_scenes, reconstruction_decibels
 from train.scene_base.scenes import Scenes
-from train.stable_diffusion import StableDiffusion
 
 LARGEST_BYTES = 24_000_000
 FIT = FitConfig(steps=1, batch_size=1, lr=1e-3)

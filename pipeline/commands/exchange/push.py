@@ -1,0 +1,33 @@
+"""`condset push DATASET REPO [--private]`: publish a data set on a Hugging Face hub.
+
+Nothing heavy is imported at module level: `condset --help` loads this file.
+"""
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.say import say
+
+
+def push(
+    dataset: Annotated[str, typer.Argument(help="A complete data set's directory.", show_default=False)],
+    repository: Annotated[
+        str, typer.Argument(metavar="REPO", help="user/name on the hub; it is made if need be.", show_default=False)
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Makes the repository private.")] = False,
+) -> None:
+    """Upload a data set to a Hugging Face hub (HF_ENDPOINT, HF_TOKEN). Push again to go on after an interruption."""
+    from huggingface_hub import HfApi
+
+    from pipeline.dataset.storage import Directory
+    from pipeline.publish.push import push as upload
+
+    try:
+        address = upload(Directory(dataset), repository, private, HfApi(library_name="condset"), say)
+    except KeyboardInterrupt:
+        say(f"interrupted; what is uploaded stays. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
+        raise typer.Exit(130) from None
+    typer.echo(f"pushed to {address}")

@@ -1,0 +1,47 @@
+"""`condset inspect DATASET [--sheet FILE.png] [--json]`: look at a data set, finished or not.
+
+Nothing is imported at module level but typer: `condset --help` loads this file.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    dataset: Annotated[str, typer.Argument(help="A data set's directory.", show_default=False)],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draws some samples with all their conditions and captions as one picture.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="How many samples the sheet shows.")] = 6,
+    json_: Annotated[bool, typer.Option("--json", help="Prints JSON instead of tables.")] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="How many samples the statistics are over, evenly spread; 0 is all of them.")
+    ] = 1000,
+) -> None:
+    """Show what is in a data set: counts, sizes, captions, licences, rejections and statistics of every condition."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from pipeline.dataset.storage import Directory
+    from pipeline.inspect.dataset import inspect_data_set
+    from pipeline.inspect.table import render_inspection
+
+    directory = Directory(dataset)
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("reading samples", total=None)
+        inspection = inspect_data_set(directory, samples, lambda done, of: bar.update(task, completed=done, total=of))
+    if json_:
+        typer.echo(json.dumps(asdict(inspection), ensure_ascii=False, indent=2))
+    else:
+        Console(highlight=False).print(render_inspection(inspection))
+    if sheet:
+        from pipeline.inspect.sheet import write_sheet
+
+        write_sheet(directory, sheet, rows)
+        typer.echo(f"wrote {sheet}", err=True)

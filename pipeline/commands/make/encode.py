@@ -1,0 +1,54 @@
+"""`condset encode DATASET --model SD`: the images of a data set in the space of Stable Diffusion's VAE, as a layer.
+
+    DATASET/shards ──stored images──> VAE ──> DATASET/layers/latents      training reads it in place of the images
+
+It is `condset prepare --onto` with one annotator and no configuration file: it is resumed and refused the same way.
+"""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import Dataset, Device, ExecutorName, choose_executor, run_layer
+from stages.hardware.precision import Dtype
+
+
+def encode(
+    dataset: Dataset,
+    model: Annotated[
+        str,
+        typer.Option(help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default=False),
+    ],
+    revision: Annotated[str | None, typer.Option(help="Of the hub's repository.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Of the weights' files, such as fp16.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="That the VAE runs in; stored are 16 bits.")] = "auto",
+    executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
+        ExecutorName.RAY
+    ),
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Encoding workers.", show_default="as the machine allows")
+    ] = None,
+    device: Device = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once.", show_default="1 on a CPU, 16 on CUDA")
+    ] = None,
+) -> None:
+    """Encode a data set's images once, as the layer latents, for training. Run it again to go on after a stop."""
+    from pipeline.config import ExecutionConfig
+    from pipeline.dataset.manifest import load_finished
+    from pipeline.dataset.storage import Directory
+    from pipeline.layer import base_config
+    from stages.annotators.latents import LatentsConfig
+    from stages.settings import changed
+
+    chosen = choose_executor(executor, ray_address)
+    base = Directory(dataset)
+    below = base_config(base, load_finished(base))
+    execution = ExecutionConfig(
+        device=device.value if device else "auto", workers=workers or 0, batch_size=batch_size or 0
+    )
+    latents = LatentsConfig(model=model, revision=revision, variant=variant, dtype=dtype)
+    run_layer(changed(below, annotators=(latents,), execution=execution), dataset, chosen, None)

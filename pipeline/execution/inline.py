@@ -1,0 +1,78 @@
+"""The executor protocol, and the inline executor: one process, no cluster. It is the specification of every other one.
+
+plan n + 2 ──load──┐
+plan n + 1 ──annotate──┐
+plan n     ──commit────┴──> record n
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from pipeline.config import PrepareConfig
+from pipeline.dataset.numerics import Numerics, numerics_of
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import ShardRecord
+from pipeline.execution.origins import LoadedShard
+from pipeline.execution.resources import lay_out, this_machine
+from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work
+
+
+class Executor(Protocol):
+    """Runs plans to committed shards, in any order."""
+
+    def numerics(self, config: PrepareConfig) -> Numerics:
+        """Settle device, dtypes, threads and batch size, as the workers will have them.
+
+        Raises ConfigError at once if the configuration asks for what the machine or cluster does not have.
+        """
+        ...
+
+    def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
+        """Yield each shard's record once it is committed; `progress` is told of samples as they are annotated.
+
+        Raises a CondsetError for what the user can mend. KeyboardInterrupt passes through; shards in flight are lost
+        and made again by the next run.
+        """
+        ...
+
+    def close(self) -> None:
+        """End every worker; after it nobody writes into the data set any more. May be called again."""
+        ...
+
+
+class InlineExecutor:
+    """Runs everything in this process; what three neighbouring shards need is done at the same time."""
+
+    def numerics(self, config: PrepareConfig) -> Numerics:
+        layout = lay_out(config.execution, this_machine(), inline=True)
+        return numerics_of(config.annotators, layout.device, layout.threads_per_worker, layout.batch_size)
+
+    def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
+        worker = ShardWorker(work, progress)
+        stop = threading.Event()
+        with ThreadPoolExecutor(1, "load") as loader, ThreadPoolExecutor(SHARDS_ANNOTATED, "shard") as shards:
+            in_flight: deque[Future[ShardRecord]] = deque()
+            try:
+                for plan in plans:
+                    loading = loader.submit(work.load, plan, stop)
+                    in_flight.append(shards.submit(_annotate_loaded, worker, loading))
+                    if len(in_flight) > SHARDS_ANNOTATED:
+                        yield in_flight.popleft().result()
+                while in_flight:
+                    yield in_flight.popleft().result()
+            finally:
+                # After an error or Ctrl-C nothing else is begun.
+                stop.set()
+                worker.close()
+                for pool in (loader, shards):
+                    pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """There is nothing to end: every thread ended with `run`."""
+
+
+def _annotate_loaded(worker: ShardWorker, loading: Future[LoadedShard]) -> ShardRecord:
+    return worker(loading.result())

@@ -1,0 +1,101 @@
+"""The work on one shard, the same whoever runs it: load on any CPU, annotate and commit where the networks are.
+
+    ShardPlan ──Work.load──> LoadedShard ──ShardWorker──> tar + record ──> ShardRecord
+
+    shard n      annotate ────────────┐ commit
+    shard n + 1                       └ annotate ────────────┐ commit
+
+`Work` is a few kilobytes of settings and travels to the workers; a `ShardWorker` holds the networks and stays.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.shards import Outcome, SampleEntry, ShardRecord, commit_shard, recommit_shard
+from pipeline.dataset.storage import Directory
+from pipeline.execution.origins import LoadedShard, Origin
+from stages.annotate import Annotation, OnCores, OnGpu
+from stages.annotators.protocol import AnnotatorConfig
+from stages.errors import WorkerError
+from stages.hardware.process import settle_process
+from stages.records import StoredSample
+from stages.weights.store import WeightsStore
+
+THREADS = "annotate"
+"""The beginning of the names of a worker's threads."""
+SHARDS_ANNOTATED = 2
+"""How many shards a worker is given at once: one is annotated while the other is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every shard of a data set or of a layer has in common; picklable."""
+
+    shards: Directory
+    origin: Origin
+    annotators: tuple[AnnotatorConfig, ...]
+    fingerprint: str
+    numerics: Numerics
+    weights: WeightsStore
+
+    def load(self, plan: ShardPlan, stop: threading.Event | None = None) -> LoadedShard:
+        """Load the stored samples of a plan; raises what its origin raises. Setting `stop` may cut it short."""
+        return self.origin.load(plan, stop or threading.Event())
+
+
+class ShardWorker:
+    """Holds every network of the data set; ready when built.
+
+    Called from two threads, it annotates one shard while the last images of the other are finished and committed; from
+    more, the others wait their turn.
+    """
+
+    def __init__(self, work: Work, progress: Callable[[int], None]) -> None:
+        """Settle the process and load the networks. `progress` is told how many samples were annotated."""
+        numerics = work.numerics
+        threads = numerics.threads_per_worker
+        settle_process(numerics.device, threads)
+        self._work = work
+        self._progress = progress
+        annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)
+        self._turn = threading.Lock()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
+        self._annotation: Annotation = (
+            OnCores(annotators, numerics.batch_size, work.origin.encode, self._pool, threads)
+            if numerics.device == "cpu"
+            else OnGpu(annotators, numerics.batch_size, work.origin.encode, self._pool)
+        )
+
+    def __call__(self, shard: LoadedShard) -> ShardRecord:
+        """Annotate, encode and commit one shard: every outcome of loading is written or rejected."""
+        stored = [outcome for outcome in shard.outcomes if isinstance(outcome, StoredSample)]
+        with ExitStack() as turn:
+            turn.enter_context(self._turn)
+            annotated = iter(self._annotation(stored, self._progress, all_begun=turn.close))
+        outcomes: list[Outcome] = [
+            next(annotated) if isinstance(outcome, StoredSample) else outcome for outcome in shard.outcomes
+        ]
+        try:
+            return self._commit(shard, outcomes)
+        except OSError as error:
+            raise WorkerError(
+                f"{self._work.shards} must be writable for shard {shard.plan.name}, got {error}; make room or mend the "
+                "storage, and run again"
+            ) from error
+
+    def _commit(self, shard: LoadedShard, outcomes: Sequence[Outcome]) -> ShardRecord:
+        work = self._work
+        if shard.replacement:
+            return recommit_shard(work.shards, shard.replacement, work.numerics, outcomes)
+        made = [outcome for outcome in outcomes if not isinstance(outcome, SampleEntry)]
+        assert len(made) == len(outcomes), "only a replacement keeps samples"
+        return commit_shard(work.shards, shard.plan, work.fingerprint, work.numerics, made, shard.base_sha256)
+
+    def close(self) -> None:
+        """Begin with no other image; a shard that is being annotated ends with an error."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

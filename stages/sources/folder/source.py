@@ -1,0 +1,124 @@
+"""A folder of images with their captions beside them.
+
+    root/cats/1.JPG                 an image: jpg, jpeg, png, webp or gif, in any case, at any depth
+    root/cats/1.txt, 1.caption      its captions: each file is one, white space collapsed
+    root/metadata.jsonl or .csv     or a line for each image: file_name and text or caption
+
+Rows come in the order of the relative paths. An image without caption is listed with its rejection; an image that only
+a metadata file names is a candidate, and a rejection once it turns out not to be there.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import Literal
+
+import pyarrow as pa
+
+from stages.records import IndexRow, Reason, Rejection
+from stages.settings import Settings
+from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file
+from stages.sources.folder.listing import list_files, read_files
+from stages.sources.folder.metadata import METADATA_FILES, read_metadata
+from stages.sources.index.names import hashed_key, normal_name
+from stages.sources.index.schema import NO_KEYPOINTS, to_batches
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
+SIDECAR_SUFFIXES = (".txt", ".caption")
+
+
+class FolderSource(Settings):
+    """Image files below one directory."""
+
+    kind: Literal["folder"] = "folder"
+    root: str
+    """The directory, local or any fsspec URL."""
+    split: str = "train"
+    """The split that these images are."""
+    caption_column: str = ""
+    """The column of metadata.jsonl or metadata.csv that holds captions; empty takes `text` or `caption`."""
+
+    @property
+    def base_uri(self) -> str:
+        return self.root
+
+    @property
+    def label_offset(self) -> int:
+        return 0
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        return {}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return to_batches(self._rows())
+
+    def _rows(self) -> Iterator[IndexRow]:
+        names = list_files(self.root)
+        listed = self._listed(names)
+        sidecars = _sidecars(names)
+        images = (name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
+        candidates = sorted({*images, *listed})
+        beside = {name: () if listed.get(name) else sidecars.get(_stem(name), ()) for name in candidates}
+        contents = read_files(self.root, chain.from_iterable(beside.values()), MOST_TEXT_BYTES)
+        for name in candidates:
+            captions = listed.get(name) or tuple(
+                chain.from_iterable(caption_of_file(next(contents)) for _ in beside[name])
+            )
+            yield _row(name, captions)
+
+    def _listed(self, names: list[str]) -> dict[str, tuple[str, ...]]:
+        """What the metadata files say: an image's relative path to its captions."""
+        listed: dict[str, tuple[str, ...]] = {}
+        files = [name for name in names if PurePosixPath(name).name in METADATA_FILES]
+        for name, content in zip(files, read_files(self.root, files, None), strict=True):
+            folder = name.rpartition("/")[0]
+            for image, captions in read_metadata(content, f"{self.root}/{name}", self.caption_column):
+                below = normal_name(image)
+                path = image if below is None else f"{folder}/{below}".lstrip("/")
+                listed[path] = listed.get(path, ()) + captions
+        return listed
+
+
+def _sidecars(names: list[str]) -> dict[str, tuple[str, ...]]:
+    """The sidecar files by the path without suffix that they share with their image."""
+    sidecars: dict[str, tuple[str, ...]] = {}
+    for suffix in SIDECAR_SUFFIXES:
+        for name in names:
+            if name.lower().endswith(suffix):
+                sidecars[_stem(name)] = (*sidecars.get(_stem(name), ()), name)
+    return sidecars
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _row(name: str, captions: tuple[str, ...]) -> IndexRow:
+    key = hashed_key(name)
+    good = normal_name(name) == name
+    rejection = None
+    if not good:
+        rejection = Rejection(
+            key, Reason.BAD_NAME, f"{name!r} must be a plain relative path in UTF-8; rename the image or mend its line"
+        )
+    elif not captions:
+        rejection = Rejection(key, Reason.NO_CAPTION, f"{name!r} has no caption in a UTF-8 sidecar or a metadata file")
+    return IndexRow(
+        key=key,
+        image_uri=_uri(name) if good else "",
+        captions=captions,
+        source_url="",
+        license="",
+        width=0,
+        height=0,
+        keypoints=NO_KEYPOINTS,
+        label_uri="",
+        scores={},
+        rejection=rejection,
+    )
+
+
+def _uri(name: str) -> str:
+    """A relative path as a URI; `./` keeps a first part with a colon from being read as a scheme (RFC 3986, 4.2)."""
+    return f"./{name}" if ":" in name.partition("/")[0] else name

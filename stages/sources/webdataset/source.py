@@ -1,0 +1,131 @@
+"""Tars of images with captions: what img2dataset writes, webdataset reads, and condset's own shards.
+
+    root/00000.tar: 000000000.jpg, 000000000.txt, 000000000.json, 000000001.jpg, ...
+
+One pass over each tar lists its samples; the images are read in place later, each by one range of its tar. Rows come in
+the order of the tars and of the stems in them, whatever the order of the members: every sample whose image and caption
+are there is a candidate, every other is listed with its rejection, and so is what a cut tar has lost.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import pyarrow as pa
+
+from stages.locations import file_system
+from stages.records import IndexRow, Reason, Rejection
+from stages.settings import Settings
+from stages.sources.index.names import hashed_key, normal_name
+from stages.sources.index.schema import NO_KEYPOINTS, to_batches
+from stages.sources.webdataset.samples import (
+    TarSample,
+    list_tar,
+    numeric_columns,
+    scores_of,
+    size_column,
+    text_column,
+)
+from stages.sources.webdataset.tar_files import find_tars, open_tar
+from stages.sources.webdataset.tar_members import TarCut, member_uri
+
+LICENSE_NOT_STATED = "?"
+"""What LAION, and so img2dataset's .json of it, has for nearly every licence."""
+
+
+class WebDatasetSource(Settings):
+    """Images and captions in uncompressed tar files."""
+
+    kind: Literal["webdataset"] = "webdataset"
+    root: str
+    """The directory that holds the tars, local or any fsspec URL."""
+    tars: str | tuple[str, ...] = "*.tar"
+    """The tars below root: one name or several, with braces ({00000..00041}.tar) or glob patterns (**/*.tar)."""
+    split: str = "train"
+    """The split that these samples are."""
+    image_extensions: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
+    """What follows the first dot of an image's name, in lower case; name one alone if samples have several images."""
+    caption_column: str = "caption"
+    """The column of the .json that holds the caption, or a list of captions, where there is no .txt."""
+
+    @property
+    def base_uri(self) -> str:
+        return self.root
+
+    @property
+    def label_offset(self) -> int:
+        return 0
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        return {}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return to_batches(self._rows())
+
+    def _rows(self) -> Iterator[IndexRow]:
+        """List every tar. The numeric columns of the first tar's .json files are the scores of every row.
+
+        All rows have the same scores, because readers take the fields of a sample from the first ones; NaN stands where
+        a sample lacks one.
+        """
+        score_names: tuple[str, ...] | None = None
+        files, root = file_system(self.root)
+        for tar in find_tars(files, root, self.root, (self.tars,) if isinstance(self.tars, str) else self.tars):
+            with open_tar(files, root, self.root, tar) as file:
+                listing = list_tar(file, self.image_extensions, self.caption_column)
+            if score_names is None:
+                score_names = numeric_columns(listing.samples)
+            for sample in listing.samples:
+                rejection = self._reject(tar, sample, listing.cut)
+                row = _row(tar, sample, scores_of(sample.columns, score_names), rejection)
+                yield from [row] * max(1, sample.copies)
+            if listing.cut is not None:
+                yield _row_of_cut(tar, listing.cut, scores_of({}, score_names))
+
+    def _reject(self, tar: str, sample: TarSample, cut: TarCut | None) -> Rejection | None:
+        key, name = _key(tar, sample.stem), f"{tar} sample {sample.stem!r}"
+        kinds = "|".join(self.image_extensions)
+        if normal_name(sample.stem) is None:
+            return Rejection(key, Reason.BAD_NAME, f"{name} must be named by a plain relative path in UTF-8")
+        if cut is not None and (sample.cut or not (sample.images and sample.captions)):
+            return Rejection(key, Reason.TRUNCATED, f"{name} must be complete, but {tar} {cut.detail}")
+        if sample.copies > 1:
+            detail = f"{name} must have one image ({kinds}), one txt, one json, got {sample.copies} of a kind"
+            return Rejection(key, Reason.DUPLICATE_KEY, f"{detail}; see source.image_extensions")
+        if not sample.images:
+            return Rejection(key, Reason.MISSING_FILE, f"{name} must have an image ({kinds}), got none")
+        if not sample.captions:
+            return Rejection(
+                key, Reason.NO_CAPTION, f"{name} has no caption in a UTF-8 txt or in json {self.caption_column!r}"
+            )
+        return None
+
+
+def _key(tar: str, stem: str) -> str:
+    """Name a sample by its tar and its stem: tars of several collections may both begin at 000000000."""
+    return hashed_key(f"{tar}/{stem}")
+
+
+def _row(tar: str, sample: TarSample, scores: Mapping[str, float], rejection: Rejection | None) -> IndexRow:
+    columns = sample.columns
+    license_ = text_column(columns, "license")
+    return IndexRow(
+        key=_key(tar, sample.stem),
+        image_uri=member_uri(tar, sample.images[0]) if sample.images else "",
+        captions=sample.captions,
+        source_url=text_column(columns, "url") or text_column(columns, "source_url"),
+        license="" if license_ == LICENSE_NOT_STATED else license_,
+        width=size_column(columns, "width"),
+        height=size_column(columns, "height"),
+        keypoints=NO_KEYPOINTS,
+        label_uri="",
+        scores=scores,
+        rejection=rejection,
+    )
+
+
+def _row_of_cut(tar: str, cut: TarCut, scores: Mapping[str, float]) -> IndexRow:
+    """One row for what a tar has lost: how many samples it were cannot be known."""
+    sample = TarSample(stem="", images=(), captions=(), columns={}, copies=1, cut=True)
+    rejection = Rejection(_key(tar, ""), Reason.TRUNCATED, f"{tar} {cut.detail}; unpack or download it again")
+    return _row(tar, sample, scores, rejection)

@@ -1,0 +1,273 @@
+"""Find the file of a network's weights, prove that it is the right one, and read it.
+
+    own file ─────────────────────────────────────────────> hashed, used as it is
+    --weights-dir, $CONDSET_WEIGHTS, cache ──> checked ───> used
+                                └─ network ──> checked ──┘
+
+Invariant: no file of a known model is used, or given its final name, before its hash has been checked. A wrong one is
+an error, never replaced behind the user's back.
+"""
+
+import contextlib
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.errors import WeightsError
+from stages.weights.catalogue import MODELS, HubFile, Model
+from stages.weights.download import download, file_sha256, progress_bar, why_unreachable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VARIABLE = "CONDSET_WEIGHTS"
+"""The environment variable that names a weights directory, as `--weights-dir` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A file whose content has been checked."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsStore:
+    """Finds weights in `directory`, in $CONDSET_WEIGHTS, in the local caches, then on the network.
+
+    Holds nothing but these two settings: it travels to workers by pickle, and looks at the machine it is on.
+    """
+
+    directory: Path | None = None
+    """As `--weights-dir`; absolute if the store travels."""
+    allow_network: bool = True
+
+    def resolve(self, name: str, own_file: str | None = None) -> WeightsFile:
+        """Return the checked file of model `name`, or of the user's own file in its place.
+
+        The own file is hashed and otherwise taken as it is. Raises WeightsError if a file is missing and cannot be
+        downloaded, or is not the one that the model table describes.
+        """
+        if own_file is not None:
+            path = Path(own_file).expanduser()
+            if not _is_file(name, path):
+                raise WeightsError(
+                    f"weights of {name} must be a file, got {own_file!r}; correct the path or leave it out"
+                )
+            return WeightsFile(path, _sha256(name, path))
+        found = self.find(name)
+        if found is not None:
+            return checked(_model(name), found)
+        if self.allow_network:
+            return self.fetch(name)
+        raise WeightsError(self._missing(_model(name)))
+
+    def find(self, name: str) -> Path | None:
+        """Return where the file of model `name` is on this machine, unchecked, or None. Never uses the network."""
+        model = _model(name)
+        for directory in self._directories():
+            if _is_file(name, directory / model.file):
+                return directory / model.file
+        if isinstance(model.source, HubFile):
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = try_to_load_from_cache(model.source.repository, model.source.filename)
+            if isinstance(cached, str):
+                return Path(cached)
+        path = cache_directory() / model.file
+        return path if path.is_file() else None
+
+    def fetch(self, name: str) -> WeightsFile:
+        """Have the file of model `name` in the weights directory, or in a cache if none is set, and return it.
+
+        What is anywhere on this machine is not downloaded again. Raises WeightsError as `resolve` does.
+        """
+        model = _model(name)
+        try:
+            file = checked(model, self.find(name) or self._download(model))
+            wanted = next((directory / model.file for directory in self._directories()), file.path)
+            return file if wanted == file.path else WeightsFile(_copied(file.path, wanted), file.sha256)
+        except OSError as error:
+            raise WeightsError(
+                f"weights of {name} must have a place to go, got {error}; choose another --weights-dir"
+            ) from error
+
+    def _directories(self) -> Iterator[Path]:
+        """Yield the directories that the user has named, the most explicit first."""
+        if self.directory is not None:
+            yield self.directory
+        if os.environ.get(VARIABLE):
+            yield Path(os.environ[VARIABLE]).expanduser()
+
+    def _download(self, model: Model) -> Path:
+        """Download `model` to where it belongs; from the hub, into the hub's cache, where other programs look too."""
+        # Asked first because hf_hub_download takes half a minute of retries to find out that there is no network.
+        reason = _why_unreachable(model)
+        if reason is not None:
+            raise WeightsError(self._missing(model, f", and no way to its server: {reason}"))
+        if isinstance(model.source, HubFile):
+            return self._from_hub(model, model.source)
+        destination = next(self._directories(), cache_directory()) / model.file
+        with progress_bar(model.name) as progress:
+            download(model.url, destination, sha256=model.sha256, size_bytes=model.size_bytes, progress=progress)
+        return destination
+
+    def _from_hub(self, model: Model, source: HubFile) -> Path:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whichever httpx the hub uses
+
+        try:
+            return Path(hf_hub_download(source.repository, source.filename))
+        except (HTTPError, OSError, RuntimeError) as error:
+            # RuntimeError is what hf_xet, the hub's transfer library, raises.
+            said = " ".join(str(error).split())
+            raise WeightsError(self._missing(model, f", and no answer from the hub: {said}")) from error
+
+    def _missing(self, model: Model, attempt: str = "") -> str:
+        directories = list(self._directories())
+        option = f" --weights-dir {directories[0]}" if directories else ""
+        return (
+            f"weights of {model.name} must be in a file {model.file}, got none in"
+            f" {' or '.join([*map(str, directories), 'the cache'])}{attempt}; run"
+            f" `condset weights fetch {model.name}{option}` where there is a network, or put {model.url}"
+            f" at {next(iter(directories), cache_directory()) / model.file}"
+        )
+
+
+def cache_directory() -> Path:
+    """Return where what does not come from the hub is kept: $XDG_CACHE_HOME/condset/weights."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "condset" / "weights"
+
+
+def checked(model: Model, path: Path) -> WeightsFile:
+    """Return the file at `path` if it is the one that `model` describes, else raise WeightsError.
+
+    The size is compared first: it finds a truncated file without reading it.
+    """
+    advice = (
+        f"delete {path.resolve()} and run `condset weights fetch {model.name}`,"
+        " or name it as `weights` of the annotator if it is a network of your own"
+    )
+    size_bytes = path.stat().st_size
+    if model.size_bytes not in (None, size_bytes):
+        raise WeightsError(
+            f"weights of {model.name} must be {model.size_bytes} bytes long, got {size_bytes} in {path}; {advice}"
+        )
+    digest = _sha256(model.name, path)
+    if not digest.startswith(model.sha256):
+        raise WeightsError(f"weights of {model.name} must have sha256 {model.sha256}, got {digest} in {path}; {advice}")
+    return WeightsFile(path, digest)
+
+
+def load_state_dict(file: WeightsFile) -> "dict[str, Tensor]":
+    """Read a network's parameters onto the CPU, by the names that the network gives them.
+
+    Takes them out of a checkpoint's "state_dict", "model" or "adapter" entry and from under the "module." of
+    DataParallel. Nothing in the file is executed (`weights_only`). Raises WeightsError if torch cannot read the file or
+    finds no parameters.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_harmless_globals()):
+            content = torch.load(file.path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
+        raise WeightsError(
+            f"{file.path} must be a checkpoint that torch reads with weights_only, got {_reason(error)};"
+            " save the state_dict alone, with torch.save"
+        ) from error
+    for entry in ("state_dict", "model", "adapter"):
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
+    if not (
+        isinstance(content, Mapping) and content and all(isinstance(value, torch.Tensor) for value in content.values())
+    ):
+        raise WeightsError(
+            f"{file.path} must hold tensors by name, got {type(content).__name__};"
+            " save the state_dict alone, with torch.save"
+        )
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+class _Discarded:
+    """Takes the place of an mmengine HistoryBuffer (a training curve) in a checkpoint, and is thrown away with it."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Take whatever the checkpoint says that it was made from."""
+
+
+def _harmless_globals() -> "list[Callable[..., Any] | tuple[Callable[..., Any], str]]":
+    """Return what besides tensors a checkpoint may name: NumPy numbers and arrays, and the curves of training.
+
+    OpenMMLab's published files hold the data set's colours and sigmas as arrays in `meta`, written by NumPy 1; a
+    checkpoint straight from an mmengine run holds its curves too (open-mmlab/mmengine issue 1655).
+    """
+    import numpy as np
+    from numpy._core.multiarray import _reconstruct, scalar
+
+    return [
+        (_reconstruct, "numpy.core.multiarray._reconstruct"),
+        (_reconstruct, "numpy._core.multiarray._reconstruct"),
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        np.ndarray,
+        np.dtype,
+        *(getattr(np.dtypes, kind) for kind in np.dtypes.__all__),
+        (_Discarded, "mmengine.logging.history_buffer.HistoryBuffer"),
+        # A HistoryBuffer names its methods by getattr, which must not run on behalf of a file.
+        (_Discarded, "builtins.getattr"),
+    ]
+
+
+def _why_unreachable(model: Model) -> str | None:
+    """Say why `model` cannot be downloaded now, or None; HF_ENDPOINT and HF_HUB_OFFLINE count."""
+    if isinstance(model.source, str):
+        return why_unreachable(model.source)
+    from huggingface_hub import constants, hf_hub_url
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return why_unreachable(hf_hub_url(model.source.repository, model.source.filename))
+
+
+def _model(name: str) -> Model:
+    if name not in MODELS:
+        raise WeightsError(f"model must be one of {', '.join(MODELS)}, got {name!r}; `condset weights list` shows them")
+    return MODELS[name]
+
+
+def _sha256(name: str, path: Path) -> str:
+    with _unreadable_explained(name):
+        return file_sha256(path)
+
+
+def _is_file(name: str, path: Path) -> bool:
+    with _unreadable_explained(name):  # pathlib raises for a directory that may not be entered
+        return path.is_file()
+
+
+@contextlib.contextmanager
+def _unreadable_explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(f"weights of {name} must be readable, got {error}; correct its permissions") from error
+
+
+def _copied(source: Path, destination: Path) -> Path:
+    partial = destination.with_name(f"{destination.name}.{os.getpid()}.partial")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, partial)
+    return partial.replace(destination)
+
+
+def _reason(error: Exception) -> str:
+    """Pick out of torch's page-long advice the sentence that says what was wrong."""
+    lines = [line for line in str(error).partition("Check the documentation")[0].splitlines() if line.strip()]
+    sentence = lines[-1].rpartition("WeightsUnpickler error: ")[2].partition(". ")[0] if lines else ""
+    return f"{type(error).__name__} {sentence}".strip()

@@ -1,0 +1,96 @@
+"""A run that is killed before or after any step that puts a file in its place goes on to the same bytes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import Make, Run, tree
+
+FILES = [
+    "index.parquet",
+    "dataset.json",
+    "0000000.tar",
+    "0000000.json",
+    "rejected.jsonl",
+    "shards.jsonl",
+    "README.md",
+    "dataset.json",
+]
+"""What a run writes, in this order; each is synced, renamed and then its folder is synced."""
+
+KILLED_AT_EVERY_STEP = """
+import os, sys, traceback
+from pathlib import Path
+import cv2, torch  # once for all the processes that are to die
+from pipeline.config import PrepareConfig
+from pipeline.execution.inline import InlineExecutor
+from pipeline.run import prepare
+from pipeline.dataset.storage import Directory
+from stages.weights.store import WeightsStore
+
+config, root = PrepareConfig.model_validate_json(sys.argv[1]), sys.argv[2]
+
+def run(moment, deadly):
+    taken = []
+    def mortal(step):
+        def take(*arguments):
+            taken.append([step.__name__, *(Path(each).name for each in arguments[1:])])
+            if len(taken) > deadly and moment == "before":
+                os._exit(9)
+            step(*arguments)
+            if len(taken) > deadly:
+                os._exit(9)
+        return take
+    os.fsync, os.rename = mortal(os.fsync), mortal(os.rename)
+    out = Directory(f"{root}/{moment}{deadly}")
+    prepare(config, out, InlineExecutor(), WeightsStore(allow_network=False), lambda said: None)
+    print(*(" ".join(each) for each in taken), sep=",", flush=True)
+
+for moment in ("before", "after"):
+    deadly, status = 0, 9
+    while status == 9:
+        child = os.fork()
+        if child == 0:
+            try:
+                run(moment, deadly)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        deadly += 1
+    if status:
+        sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+def test_killed_before_and_after_each_step_a_run_goes_on_to_the_same_bytes(
+    make_config: Make, run_inline: Run, tmp_path: Path
+) -> None:
+    # One shard: the commits of two may overlap, and then no number means the same step every time.
+    config = make_config(source={"kind": "synthetic", "count": 3, "width_pixels": 96, "height_pixels": 80})
+    run_inline(config, tmp_path / "whole")
+    whole = tree(tmp_path / "whole")
+    program = [sys.executable, "-c", KILLED_AT_EVERY_STEP, config.model_dump_json(), str(tmp_path / "killed")]
+    process = subprocess.run(program, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    steps = [step for name in FILES for step in ("fsync", f"rename {name}", "fsync")]
+    assert process.stdout.splitlines() == [",".join(steps)] * 2
+
+    caught_half_written = set()
+    for moment in ("before", "after"):
+        for step in range(len(steps)):
+            out = tmp_path / f"killed/{moment}{step}"
+            left = tree(out)
+            half_written = {name for name in left if name.endswith(".partial")}
+            caught_half_written |= {name.removesuffix(".partial").rpartition(".")[0] for name in half_written}
+            there = {name: left[name] for name in left.keys() - half_written - {"dataset.json"}}
+            assert there == {name: whole[name] for name in there}, (moment, step)
+            assert "shards/0000000.json" not in there or "shards/0000000.tar" in there, (moment, step)
+            assert left.get("dataset.json") != whole["dataset.json"] or left == whole, (moment, step)
+            run_inline(config, out)
+            assert tree(out) == whole, (moment, step)
+    assert caught_half_written == whole.keys()

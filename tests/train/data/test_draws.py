@@ -1,0 +1,187 @@
+"""What is drawn for a visit has the distribution that it should have, and the loss is diffusers'.
+
+The statistics are of fixed seeds, so they cannot fail by chance; each bound is one that chance passes in all but one of
+a thousand cases.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from stages.randomness import random_for
+from stages.records import Float32Array
+from train.data.draws import (
+    ObjectiveConfig,
+    add_noise,
+    draw,
+    draw_caption,
+    draw_timestep,
+    prediction_target,
+    sample_losses,
+)
+
+TIMESTEPS = 1000
+SHAPE_CHW = (4, 8, 8)
+CRITICAL = {4: 18.467, 19: 43.820}
+"""Degrees of freedom to the value that a chi-square statistic exceeds in one of 1000 cases."""
+FIVE = ("one", "two", "three", "four", "five")
+
+
+def chi_square(counts: Sequence[int], probabilities: Sequence[float]) -> float:
+    """Pearson's statistic."""
+    total = sum(counts)
+    assert sum(probabilities) == pytest.approx(1)
+    return sum(
+        (count - total * probability) ** 2 / (total * probability)
+        for count, probability in zip(counts, probabilities, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, list[int]]:
+    """5000 time steps of each way to draw them."""
+    return {
+        sampling: [draw_timestep(sampling, random_for(0, "time step", index), TIMESTEPS) for index in range(5000)]
+        for sampling in ("cubic", "uniform")
+    }
+
+
+@pytest.mark.parametrize("sampling", ["cubic", "uniform"])
+def test_time_steps_have_the_distribution_that_their_name_says(sampling: str, drawn: dict[str, list[int]]) -> None:
+    edges = np.linspace(0, TIMESTEPS, 21)
+    below = edges / TIMESTEPS if sampling == "uniform" else 1 - np.cbrt(1 - edges / TIMESTEPS)
+    counts, _ = np.histogram(drawn[sampling], edges)
+    assert chi_square(counts.tolist(), np.diff(below).tolist()) < CRITICAL[19]
+
+
+def test_the_two_distributions_are_told_apart(drawn: dict[str, list[int]]) -> None:
+    counts, _ = np.histogram(drawn["cubic"], np.linspace(0, TIMESTEPS, 21))
+    assert chi_square(counts.tolist(), [1 / 20] * 20) > 100 * CRITICAL[19]
+
+
+def test_cubic_sampling_prefers_high_noise_as_t2i_adapter_does(drawn: dict[str, list[int]]) -> None:
+    steps = np.array(drawn["cubic"])
+    error = 3.3 * math.sqrt(0.25 / len(steps))
+    assert (steps >= 900).mean() == pytest.approx(0.4642, abs=error)
+    assert (steps < 100).mean() == pytest.approx(0.0345, abs=error)
+    assert steps.mean() == pytest.approx(749.5, abs=3.3 * steps.std() / math.sqrt(len(steps)))
+
+
+class Always(np.random.Generator):
+    """A generator of one number."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.value = value
+
+    def random(self) -> float:  # type: ignore[override]
+        return self.value
+
+
+@pytest.mark.parametrize(("sampling", "uniform", "expected"), [("cubic", 0.0, 999), ("uniform", 0.0, 0)])
+def test_the_lowest_random_number_gives_a_time_step_that_exists(sampling: str, uniform: float, expected: int) -> None:
+    assert draw_timestep(sampling, Always(uniform), TIMESTEPS) == expected
+
+
+@pytest.mark.parametrize(("sampling", "expected"), [("cubic", 0), ("uniform", 999)])
+def test_the_highest_random_number_gives_a_time_step_that_exists(sampling: str, expected: int) -> None:
+    assert draw_timestep(sampling, Always(1 - 2**-53), TIMESTEPS) == expected
+
+
+def test_the_captions_of_an_image_are_equally_likely() -> None:
+    captions = [draw_caption(0, 0, index, FIVE) for index in range(2000)]
+    assert chi_square([captions.count(each) for each in FIVE], [1 / 5] * 5) < CRITICAL[4]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_a_share_of_the_captions_is_dropped_and_the_others_are_as_without(share: float) -> None:
+    visits = range(2000)
+    without = [draw_caption(0, 0, index, FIVE) for index in visits]
+    captions = [draw_caption(share, 0, index, FIVE) for index in visits]
+    dropped = [caption == "" for caption in captions]
+    assert np.mean(dropped) == pytest.approx(share, abs=3.3 * math.sqrt(share * (1 - share) / len(visits)))
+    assert all(caption in ("", other) for caption, other in zip(captions, without, strict=True))
+
+
+def test_which_captions_are_dropped_does_not_depend_on_which_caption_it_is() -> None:
+    visits = range(2000)
+    lost = [draw_caption(0, 0, each, FIVE) for each in visits if draw_caption(0.5, 0, each, FIVE) == ""]
+    assert chi_square([lost.count(each) for each in FIVE], [1 / 5] * 5) < CRITICAL[4]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, {"only"}), (1.0, {""})])
+def test_no_caption_or_every_caption_is_dropped(share: float, expected: set[str]) -> None:
+    assert {draw_caption(share, 0, index, ["only"]) for index in range(200)} == expected
+
+
+@pytest.fixture(scope="module")
+def noises() -> Float32Array:
+    """The noise and the posterior's noise of 300 visits, one in a row."""
+    draws = [draw(ObjectiveConfig(), 0, index, ["a"], SHAPE_CHW, TIMESTEPS) for index in range(300)]
+    return np.stack([each.ravel() for one in draws for each in (one.noise_chw, one.posterior_noise_chw)])
+
+
+def test_noise_is_standard_normal(noises: Float32Array) -> None:
+    values = noises.ravel().astype(np.float64)
+    edges = [-math.inf, *(NormalDist().inv_cdf(share / 20) for share in range(1, 20)), math.inf]
+    counts, _ = np.histogram(values, edges)
+    assert chi_square(counts.tolist(), [1 / 20] * 20) < CRITICAL[19]
+    for power, moment, variance in [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)]:
+        assert (values**power).mean() == pytest.approx(moment, abs=3.3 * math.sqrt(variance / values.size))
+
+
+def test_noise_of_different_visits_and_of_one_visits_posterior_is_independent(
+    noises: Float32Array,
+) -> None:
+    visits, length = noises.shape
+    standard = noises / np.linalg.norm(noises, axis=1, keepdims=True)
+    correlation = (standard @ standard.T)[np.triu_indices(visits, 1)] * math.sqrt(length)
+    assert abs(correlation).max() < 5.5  # of 180,000 pairs; equal noise would give 16
+    assert correlation.std() == pytest.approx(1, abs=0.01)
+
+
+def test_a_visit_is_drawn_alike_whatever_is_drawn_in_between() -> None:
+    config = ObjectiveConfig(caption_drop=0.5)
+    first, *others, again = (draw(config, 3, index, FIVE, SHAPE_CHW, TIMESTEPS) for index in (7, 8, 6, 100, 7))
+    assert (first.timestep, first.caption) == (again.timestep, again.caption)
+    assert np.array_equal(first.noise_chw, again.noise_chw)
+    assert np.array_equal(first.posterior_noise_chw, again.posterior_noise_chw)
+    assert not any(np.array_equal(first.noise_chw, other.noise_chw) for other in others)
+
+
+def test_another_seed_draws_otherwise() -> None:
+    ours, theirs = (draw(ObjectiveConfig(), seed, 7, FIVE, SHAPE_CHW, TIMESTEPS) for seed in (0, 1))
+    assert ours.timestep != theirs.timestep
+    assert not np.array_equal(ours.noise_chw, theirs.noise_chw)
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> DDPMScheduler:
+    return DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+
+
+def test_noise_is_added_as_diffusers_does(scheduler: DDPMScheduler) -> None:
+    latents, noise = torch.randn(2, 6, *SHAPE_CHW, generator=torch.Generator().manual_seed(0))
+    steps = torch.tensor([0, 1, 250, 500, 750, 999])
+    ours = add_noise(latents, noise, scheduler.alphas_cumprod[steps])
+    torch.testing.assert_close(ours, scheduler.add_noise(latents, noise, steps))
+
+
+def test_the_targets_are_diffusers_noise_and_velocity(scheduler: DDPMScheduler) -> None:
+    latents, noise = torch.randn(2, 6, *SHAPE_CHW, generator=torch.Generator().manual_seed(0))
+    steps = torch.tensor([0, 1, 250, 500, 750, 999])
+    signal = scheduler.alphas_cumprod[steps]
+    assert torch.equal(prediction_target("epsilon", latents, noise, signal), noise)
+    velocity = prediction_target("v_prediction", latents, noise, signal)
+    torch.testing.assert_close(velocity, scheduler.get_velocity(latents, noise, steps))
+
+
+def test_the_loss_is_the_mean_squared_error_of_each_sample() -> None:
+    prediction, target = torch.randn(2, 3, *SHAPE_CHW, generator=torch.Generator().manual_seed(0))
+    expected = [torch.nn.functional.mse_loss(*pair) for pair in zip(prediction, target, strict=True)]
+    torch.testing.assert_close(sample_losses(prediction, target), torch.stack(expected))

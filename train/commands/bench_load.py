@@ -1,0 +1,28 @@
+"""`condset bench load`: mounted beside the benches of `pipeline`, which knows nothing of training."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.look.bench import ESTIMATED_IMAGES, AsJson, Images, Rounds, Size
+from pipeline.commands.say import say
+
+
+def bench_load(
+    batch: Annotated[int, typer.Option(min=1, help="Samples of a batch.")] = 8,
+    batches: Annotated[int, typer.Option(min=1, help="Batches that are timed in each round.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of the data set, read again and again.")] = 512,
+    workers: Annotated[int, typer.Option(min=1, help="Threads of condset, and processes of webdataset.")] = 4,
+    rounds: Rounds = 3,
+    size: Size = 512,
+    images: Images = ESTIMATED_IMAGES,
+    as_json: AsJson = False,
+) -> None:
+    """Shards to training batches: webdataset's loader, and condset's with images and with cached latents."""
+    import json
+
+    from train.bench.loading import Setting
+    from train.bench.loading import bench_load as measure
+
+    result = measure(Setting(size, batch, batches, samples, workers), rounds, say)
+    print(json.dumps(result.for_machines(images), indent=2) if as_json else "\n".join(result.lines(images)))

@@ -1,0 +1,57 @@
+"""`condset bench train`: mounted beside the benches of `pipeline`, which knows nothing of training."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.commands.look.bench import ESTIMATED_IMAGES, AsJson, Device, Images, Rounds
+from pipeline.commands.say import say
+from train.bench.models import ModelName
+
+
+def bench_train(
+    model: Annotated[
+        list[ModelName] | None,
+        typer.Option(help="May be given several times; if not, sd15 on a GPU, tiny and half on a CPU."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=64, help="Side of the images in pixels; if not given, 512 for sd15, else 256.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples of a step; if not given, 8, for half 2.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Timed steps of a round; if not given, 20, for half 4.")
+    ] = None,
+    rounds: Rounds = 3,
+    device: Device = "auto",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the frozen networks and of products.")
+    ] = "auto",
+    images: Images = ESTIMATED_IMAGES,
+    as_json: AsJson = False,
+) -> None:
+    """Training steps a second and their memory: a plain diffusers loop, and condset with images and with latents."""
+    import json
+
+    from stages.hardware.precision import resolve_device, resolve_dtype
+    from train.bench.steps import USUAL, Setting
+    from train.bench.steps import bench_train as measure
+
+    found = resolve_device(device)
+    results = []
+    for name in model or ([ModelName.SD15] if found == "cuda" else [ModelName.TINY, ModelName.HALF]):
+        usual = USUAL[name]
+        setting = Setting(
+            model=name,
+            size_pixels=size or usual.size_pixels,
+            batch_size=batch or usual.batch_size,
+            steps=steps or usual.steps,
+            device=found,
+            dtype=resolve_dtype(dtype, found),
+        )
+        result = measure(setting, rounds, say)
+        if as_json:
+            results.append(result.for_machines(images))
+        else:
+            print("\n".join(result.lines(images)))
+    if as_json:
+        print(json.dumps(results, indent=2))

@@ -1,0 +1,101 @@
+"""`condset eval RUN [RUN ...] --data DATASET --out DIR`: how well adapters' pictures follow their conditions.
+
+Nothing heavy is imported at module level: `condset --help` loads this file.
+"""
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import DeviceName, ExecutorName, WeightsDir, choose_executor
+from pipeline.commands.say import say
+from stages.hardware.precision import Dtype
+from train.commands.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
+
+
+def evaluate(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="A run's directory; its last checkpoint is taken. Several of one base, each of its own condition, are "
+            "measured together and each alone.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[str, typer.Option(help="A finished data set that the runs were not trained on.")],
+    out: Annotated[Path, typer.Option(help="The evaluation's directory; run again to go on where it stopped.")],
+    weight: Annotated[list[float] | None, typer.Option(help="Of each run's features.", show_default="1")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="The first so many of the data set.")] = 64,
+    protocol: Annotated[
+        str | None,
+        typer.Option(metavar="t2i-adapter|ip-adapter", help="Adds the figures of that paper: FID, CLIP-T, CLIP-I."),
+    ] = None,
+    pictures_per_caption: Annotated[
+        int | None,
+        typer.Option(min=1, help="Drawn of each sample; its scores are averaged.", show_default="1, or the protocol's"),
+    ] = None,
+    seed: Seed = 0,
+    steps: Steps = 50,
+    guidance: Guidance = 7.5,
+    active_share: ActiveShare = 1.0,
+    base: Base = None,
+    device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
+    dtype: Annotated[Dtype, typer.Option(help="That the base runs in.")] = "auto",
+    weights_dir: WeightsDir = None,
+    executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
+        ExecutorName.RAY
+    ),
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Drawing, then extracting workers.", show_default="as the machine allows")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures at once, at most 8.", show_default="1 on a CPU, 8 on CUDA")
+    ] = None,
+) -> None:
+    """Measure fidelity: draw held-out samples, extract their conditions again and compare, with controls."""
+    from pipeline.config import ExecutionConfig
+    from stages.weights.store import WeightsStore
+    from train.fidelity.evaluate import EvaluationJob, Surroundings
+    from train.fidelity.evaluate import evaluate as measure
+    from train.fidelity.report import report_table
+
+    job = EvaluationJob(
+        runs=tuple(runs),
+        data=data,
+        out=out,
+        weights=tuple(weight or ()),
+        samples=samples,
+        pictures_per_caption=pictures_per_caption,
+        protocol=protocol,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        active_share=active_share,
+        base=base,
+        dtype=dtype,
+        execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),
+    )
+    choose_executor(executor, ray_address)  # refuses options that do not go together before anything is read
+    surroundings = Surroundings(
+        executor=lambda: choose_executor(executor, ray_address),
+        weights=WeightsStore(weights_dir and weights_dir.absolute()),
+        say=say,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems interrupt with it
+    try:
+        found = measure(job, surroundings)
+    except KeyboardInterrupt:
+        again = shlex.join(["condset", *sys.argv[1:]])
+        print(f"interrupted; committed shards of pictures stay. Go on with: {again}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(report_table(found.report))
+    state = "is complete already" if found.was_complete else "is complete"
+    print(f"\n{out} {state}: {out / 'eval.json'}, {out / 'sheet.png'}")

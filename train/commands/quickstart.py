@@ -1,0 +1,58 @@
+"""`condset quickstart`: the whole way in small, from drawn scenes to an adapter that steers, its picture and number.
+
+OUT/data ──train──> OUT/run ──evaluate on OUT/held_out──> OUT/eval
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import ExecutorName, choose_executor, run_prepare
+from pipeline.commands.say import say
+
+if TYPE_CHECKING:
+    from train.fidelity.evaluate import EvaluationJob
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "quickstart"
+SAMPLES = 24
+HELD_OUT = ('name="quickstart-held-out"', "source.first=100000", f"source.count={SAMPLES}")
+"""What the scenes that no adapter is trained on have of their own."""
+STEPS, GUIDANCE = 20, 3.0
+"""Of the sampler."""
+
+
+def quickstart(
+    out: Annotated[
+        Path, typer.Option(help="A directory for the data sets (OUT/data), the run (OUT/run) and its evaluation.")
+    ] = Path("quickstart"),
+    executor: Annotated[ExecutorName, typer.Option(help="What makes OUT/data: ray or inline.")] = ExecutorName.RAY,
+) -> None:
+    """Make a data set of drawn scenes, train an adapter on it and measure it: no GPU, no network, no weights to get."""
+    from pipeline.config import PrepareConfig, load_config
+    from pipeline.execution.inline import InlineExecutor
+    from stages.weights.store import WeightsStore
+    from train.commands.train import run_train
+    from train.config import TrainConfig
+    from train.fidelity.evaluate import Surroundings, evaluate
+    from train.fidelity.report import report_table
+    from train.loop.run import TrainJob
+
+    data, held_out, run = str(out / "data"), str(out / "held_out"), out / "run"
+    run_prepare(load_config(CONFIGS / "data.toml", [], PrepareConfig), data, choose_executor(executor, None), None)
+    run_prepare(load_config(CONFIGS / "data.toml", HELD_OUT, PrepareConfig), held_out, InlineExecutor(), None)
+    run_train(TrainJob(load_config(CONFIGS / "train.toml", [], TrainConfig), (data,), held_out, run))
+    job = quickstart_evaluation((run,), held_out, out / "eval", SAMPLES)
+    quiet = Surroundings(InlineExecutor, WeightsStore(None), say)
+    print(report_table(evaluate(job, quiet).report))
+    picture = sorted((run / "previews").glob("*.png"))[-1]
+    print(f"{picture} shows held-out conditions, the base model alone and with the adapter")
+
+
+def quickstart_evaluation(runs: tuple[Path, ...], held_out: str, out: Path, samples: int) -> "EvaluationJob":
+    """Measure runs as the quickstart does."""
+    from pipeline.config import ExecutionConfig
+    from train.fidelity.evaluate import EvaluationJob
+
+    execution = ExecutionConfig(batch_size=4)  # a small network at small pictures draws four in less than four times
+    return EvaluationJob(runs, held_out, out, samples=samples, steps=STEPS, guidance=GUIDANCE, execution=execution)

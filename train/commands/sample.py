@@ -1,0 +1,73 @@
+"""`condset sample PROMPT --adapter RUN --condition FILE --out DIR`: pictures from a trained adapter, or from several.
+
+Nothing heavy is imported at module level: `condset --help` loads this file.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import DeviceName
+from stages.hardware.precision import Dtype
+from train.commands.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
+
+
+def sample(
+    prompt: Annotated[str, typer.Argument(help="What the pictures show.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="A directory for the pictures, which are named by their seeds.")],
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A run's directory, one of diffusers, or a .pth or .safetensors file; may be given several times."
+        ),
+    ] = None,
+    condition: Annotated[list[Path] | None, typer.Option(help="A picture for each adapter, all of one size.")] = None,
+    weight: Annotated[list[float] | None, typer.Option(help="Of each adapter's features.", show_default="1")] = None,
+    condition_kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="sketch|depth|...", help="Of each condition, if an adapter does not say."),
+    ] = None,
+    base: Base = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Without an adapter, the size of the pictures.")
+    ] = None,
+    negative: Annotated[str, typer.Option(help="What the pictures shall not show.")] = "",
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
+    seed: Seed = 0,
+    steps: Steps = 50,
+    guidance: Guidance = 7.5,
+    active_share: ActiveShare = 1.0,
+    device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
+    dtype: Annotated[Dtype, typer.Option(help="That the networks run in.")] = "auto",
+) -> None:
+    """Draw pictures that follow a prompt and the conditions that adapters are shown."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from train.sampling.controls import pair_guides
+    from train.sampling.pictures import SampleJob, parse_size
+    from train.sampling.pictures import sample as draw
+
+    job = SampleJob(
+        prompt=prompt,
+        out=out,
+        guides=pair_guides(adapter or [], condition or [], weight or [], condition_kind or []),
+        base=base,
+        size_pixels=None if size is None else parse_size(size),
+        negative=negative,
+        seed=seed,
+        count=count,
+        steps=steps,
+        guidance=guidance,
+        active_share=active_share,
+        device=device.value,
+        dtype=dtype,
+    )
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("drawing", total=count * steps)
+        drawn = draw(job, lambda: bar.advance(task))
+    first, last = drawn.pictures[0], drawn.pictures[-1]
+    pictures = f"{first} is drawn" if first == last else f"{first} to {last.name} are drawn"
+    print(f"{pictures}; {drawn.sheet} shows them side by side")

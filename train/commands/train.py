@@ -1,0 +1,68 @@
+"""`condset train`: fit an adapter on finished data sets, or go on where the last run stopped."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from train.loop.run import TrainJob
+
+Config = Annotated[Path, typer.Argument(help="A TOML file such as configs/train/sketch.toml.", show_default=False)]
+
+
+def train(
+    config: Config,
+    data: Annotated[list[str], typer.Option(help="A finished data set; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="The run's directory; run again to go on where it stopped.")],
+    validation: Annotated[str | None, typer.Option(help="A data set of held-out samples.")] = None,
+    num_workers: Annotated[
+        int, typer.Option(min=1, help="Processes, one a GPU, by Ray Train and torch's DistributedDataParallel.")
+    ] = 1,
+    ray_address: Annotated[str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")] = (
+        None
+    ),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Overrides one setting: table.key=value (TOML values).")
+    ] = None,
+) -> None:
+    """Train an adapter against a frozen Stable Diffusion. Run it again to go on after a stop."""
+    from pipeline.config import load_config
+    from stages.errors import ConfigError
+    from train.config import TrainConfig
+    from train.loop.run import TrainJob
+
+    settings = load_config(config, set_ or [], TrainConfig)
+    if ray_address is not None and num_workers == 1:
+        raise ConfigError("--ray-address must go with --num-workers of at least 2, got 1; leave it out")
+    run_train(TrainJob(settings, tuple(data), validation, out), num_workers, ray_address)
+
+
+def run_train(job: "TrainJob", num_workers: int = 1, ray_address: str | None = None) -> None:
+    """Train and say what was done; an interrupted run ends with exit 130 and what to type to go on."""
+    from train.loop.watch import terminal
+
+    try:
+        with terminal() as watch:
+            if num_workers == 1:
+                from train.loop.run import train as run
+                from train.loop.worker import Worker
+
+                summary = run(job, Worker(), watch)
+            else:
+                from train.loop.ray import train_on_ray
+
+                summary = train_on_ray(job, num_workers, ray_address, watch)
+    except KeyboardInterrupt:
+        again = shlex.join(["condset", *sys.argv[1:]])
+        print(f"interrupted; every finished step is kept. Go on with: {again}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if summary.steps_made == 0:
+        print(f"{job.run} is complete already: {summary.steps} steps, {summary.checkpoint.name}")
+    else:
+        print(
+            f"{job.run} is complete: {summary.steps} steps, {summary.images_per_second:.1f} img/s, "
+            f"{summary.checkpoint.name}; `condset export {job.run} --format diffusers --out DIR` makes the adapter"
+        )

@@ -1,0 +1,44 @@
+"""`condset train-base CONFIG --out DIR`: make a small base model of drawn scenes, as the one that condset ships."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import DeviceName, Sets
+
+
+def train_base(
+    config: Annotated[Path, typer.Argument(help="A recipe, such as configs/base/scenes.toml.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Checkpoints come here, and the model into OUT/model.", show_default=False)],
+    set_: Sets = None,
+    device: Annotated[DeviceName, typer.Option(help="Where the networks are trained.")] = DeviceName.AUTO,
+) -> None:
+    """Make a small base model of drawn scenes from nothing. Run it again to go on after a stop."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from pipeline.config import load_config
+    from stages.hardware.precision import resolve_device
+    from train.scene_base.make import make_base
+    from train.scene_base.recipe import BaseRecipe
+
+    recipe = load_config(config, set_ or [], BaseRecipe)
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as bar:
+        tasks = {
+            name: bar.add_task(name, total=fit.steps)
+            for name, fit in (("autoencoder", recipe.autoencoder), ("denoiser", recipe.denoiser))
+        }
+
+        def stepped(name: str, done: int, loss: float) -> None:
+            bar.update(tasks[name], completed=done, description=f"{name} loss {loss:.4f}")
+            if bar.disable:
+                print(f"{name} step {done}, loss {loss:.4f}", flush=True)
+
+        try:
+            model = make_base(recipe, out, resolve_device(device.value), stepped)
+        except KeyboardInterrupt:
+            errors.print(f"interrupted; type the same command to go on from the last checkpoint in {out}")
+            raise typer.Exit(130) from None
+    print(f"{model} is complete: its card is {model / 'README.md'}")

@@ -1,0 +1,99 @@
+"""The objective: what is drawn at random for a sample, and the loss.
+
+    (seed, purpose, global sample index) ──> time step, noise, posterior noise, caption, drop, flip, threshold
+    x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise ──UNet──> prediction ──mean squared error──> loss
+
+The invariant: everything random is a function of (seed, purpose, global sample index), so two workers draw what one
+with accumulation draws, and a resumed run what an uninterrupted one does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from stages.randomness import pick, random_for
+from stages.records import Float32Array
+from stages.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from train.base.protocol import Prediction
+
+
+class ObjectiveConfig(Settings):
+    """What the adapter is trained on."""
+
+    timesteps: Literal["cubic", "uniform"] = "cubic"
+    """Cubic draws high noise more often, where the layout is decided (arXiv 2302.08453, section 3.4)."""
+    caption_drop: float = Field(default=0.0, ge=0, le=1)
+    """The share of visits whose caption is replaced by the empty one (0 in T2I-Adapter for SD1, 0.5 in CoAdapter)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The random choices of one visit of a sample."""
+
+    timestep: int
+    caption: str
+    noise_chw: Float32Array
+    posterior_noise_chw: Float32Array
+
+
+def draw(
+    config: ObjectiveConfig,
+    seed: int,
+    index: int,
+    captions: Sequence[str],
+    latent_shape_chw: tuple[int, int, int],
+    timesteps: int,
+) -> Draws:
+    """Draw everything that the objective needs for global sample `index`; noise is standard normal."""
+    return Draws(
+        timestep=draw_timestep(config.timesteps, random_for(seed, "time step", index), timesteps),
+        caption=draw_caption(config.caption_drop, seed, index, captions),
+        noise_chw=random_for(seed, "noise", index).standard_normal(latent_shape_chw, np.float32),
+        posterior_noise_chw=random_for(seed, "posterior", index).standard_normal(latent_shape_chw, np.float32),
+    )
+
+
+def draw_timestep(sampling: str, generator: np.random.Generator, timesteps: int) -> int:
+    """Draw a time step of [0, timesteps).
+
+    Cubic: (1 - u^3) T with u uniform in [0, 1), P(t >= 0.9 T) = 0.4642 (SD:train_sketch.py). The clamp matters: u = 0
+    would give T itself.
+    """
+    uniform = generator.random()
+    share = 1 - uniform**3 if sampling == "cubic" else uniform
+    return min(int(share * timesteps), timesteps - 1)
+
+
+def draw_caption(drop: float, seed: int, index: int, captions: Sequence[str]) -> str:
+    """Draw one of the captions, all equally likely, or the empty one with probability `drop`."""
+    if random_for(seed, "caption drop", index).random() < drop:
+        return ""
+    return pick(random_for(seed, "caption", index), captions)
+
+
+def add_noise(latents_bchw: "Tensor", noise_bchw: "Tensor", signal_b: "Tensor") -> "Tensor":
+    """Mix latents with noise; `signal_b` is the cumulative alpha of each time step (arXiv 2006.11239, eq. 4)."""
+    signal = signal_b[:, None, None, None]
+    return signal.sqrt() * latents_bchw + (1 - signal).sqrt() * noise_bchw
+
+
+def prediction_target(
+    prediction: "Prediction", latents_bchw: "Tensor", noise_bchw: "Tensor", signal_b: "Tensor"
+) -> "Tensor":
+    """Return what the UNet should predict: the noise, or the velocity (arXiv 2202.00512, appendix D)."""
+    if prediction == "epsilon":
+        return noise_bchw
+    signal = signal_b[:, None, None, None]
+    return signal.sqrt() * noise_bchw - (1 - signal).sqrt() * latents_bchw
+
+
+def sample_losses(prediction_bchw: "Tensor", target_bchw: "Tensor") -> "Tensor":
+    """Return the mean squared error of each sample, (batch,)."""
+    return (prediction_bchw - target_bchw).square().mean(dim=(1, 2, 3))

@@ -1,0 +1,209 @@
+"""The same loop on many GPUs: Ray Train starts the workers, torch's DistributedDataParallel averages gradients.
+
+    driver ──TorchTrainer──> worker 0, 1, ... (one GPU each): train(job, Worker(rank, count))
+      │ ^                      │
+      │ └── progress ── board <┘    an actor; it also tells worker 0 to stop
+      └──── Ctrl-C ───────^
+
+Beside `pipeline/execution/ray.py` the only module that imports ray. A worker that is lost is started again, with all
+others, from the last checkpoint. Invariant: our own errors travel as values, so they arrive with their type and text.
+"""
+
+import math
+import pickle
+import shutil
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.execution.ray import cluster_resources, connect, enter, lost_workers_explained
+from pipeline.execution.resources import Resources
+from stages.errors import CondsetError, ConfigError
+from train.loop.run import TrainJob, TrainSummary, train
+from train.loop.watch import Nobody, StepReport, Watcher
+from train.loop.worker import Worker
+
+POLL_SECONDS = 0.5
+RESTARTS = 3
+"""How often lost workers are started again."""
+STORAGE = ".ray"
+"""Where Ray Train keeps its own notes, below RUN, which every worker sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What each worker gets of the cluster."""
+
+    device: str
+    cpus: float
+    gpus: int
+    threads: int
+
+
+def train_on_ray(job: TrainJob, num_workers: int, address: str | None, watch: Watcher) -> TrainSummary:
+    """Train on `num_workers` workers of a Ray cluster: a local one that is started, or the one at `address`.
+
+    Raises what `train` raises; ConfigError if the cluster is too small or is not there; WorkerError if workers are lost
+    again and again.
+    """
+    connect(address)
+    import ray
+
+    try:
+        share = share_of(cluster_resources(), num_workers, job.config.loop.device)
+        with lost_workers_explained():
+            return _fit(_shared(job, share), num_workers, share, watch)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(job.run / STORAGE, ignore_errors=True)
+
+
+def share_of(has: Resources, num_workers: int, device: str) -> Share:
+    """Divide a cluster among the workers; ConfigError says what it lacks, because Ray would wait for it for ever.
+
+    Each worker must fit on a node with its neighbours there, so the smallest node is divided, not the cluster.
+    """
+    chosen = ("cuda" if has.gpus else "cpu") if device == "auto" else device
+    if chosen == "cuda" and has.gpus < num_workers:
+        raise ConfigError(
+            f"--num-workers {num_workers} must find as many GPUs in the cluster, got {has.gpus:g}; use fewer, or "
+            'loop.device = "cpu"'
+        )
+    nodes = max(1, int(has.cpus // has.node_cpus))
+    cpus = int(has.node_cpus / math.ceil(num_workers / nodes) * 100) / 100
+    if chosen == "cpu" and cpus < 1:
+        raise ConfigError(
+            f"--num-workers {num_workers} must find as many CPUs in the cluster, got {has.cpus:g}; use fewer"
+        )
+    whole = int(cpus) if cpus >= 1 else cpus
+    return Share(chosen, whole, 1 if chosen == "cuda" else 0, max(1, int(cpus)))
+
+
+def _shared(job: TrainJob, share: Share) -> TrainJob:
+    """The job as the workers get it: with their device, and threads that do not crowd each other out."""
+    loop = job.config.loop
+    settled = loop.model_copy(update={"device": share.device, "threads": loop.threads or share.threads})
+    return replace(job, config=job.config.model_copy(update={"loop": settled}))
+
+
+def _fit(job: TrainJob, num_workers: int, share: Share, watch: Watcher) -> TrainSummary:
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    board = ray.remote(num_cpus=0)(_Board).remote()
+    trainer = TorchTrainer(
+        _work,  # type: ignore[arg-type]  # what rank 0 returns comes back as return_value
+        train_loop_config={"job": job, "board": board, "home": str(Path.cwd())},
+        scaling_config=ScalingConfig(
+            num_workers=num_workers,
+            use_gpu=share.gpus > 0,
+            resources_per_worker={"CPU": share.cpus, "GPU": share.gpus},
+        ),
+        run_config=RunConfig(
+            name=STORAGE,
+            storage_path=str(job.run.absolute() / STORAGE),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+        ),
+    )
+    outcome = pickle.loads(_watched(trainer, board, watch))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    summary: TrainSummary = outcome
+    return summary
+
+
+def _watched(trainer: Any, board: Any, watch: Watcher) -> bytes:
+    """Run the trainer beside this thread, which passes on what the board holds and requests to stop."""
+    import ray
+    from ray.train import TrainingFailedError
+
+    ends: list[Any] = []
+
+    def fit() -> None:
+        try:
+            ends.append(trainer.fit())
+        except (TrainingFailedError, ray.exceptions.RayError) as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_SECONDS)
+        for method, arguments in ray.get(board.take.remote()):
+            getattr(watch, method)(*arguments)
+        if watch.stop_requested():
+            board.stop.remote()
+    (end,) = ends
+    if isinstance(end, BaseException):
+        # Of a lost worker Ray's own error, of a bug the exception itself.
+        raise next(iter(getattr(end, "worker_failures", {}).values()), end)
+    outcome: bytes = end.return_value
+    return outcome
+
+
+def _work(config: dict[str, Any]) -> bytes:
+    """What each worker does; returns the summary or the error, packed."""
+    import torch
+    from ray.train import get_context
+    from ray.train.torch import get_device
+
+    job: TrainJob = config["job"]
+    enter(config["home"])
+    if job.config.loop.device == "cuda":
+        torch.cuda.set_device(get_device())
+    worker = Worker(get_context().get_world_rank(), get_context().get_world_size())
+    try:
+        return pickle.dumps(train(job, worker, _Remote(config["board"]) if worker.is_first else Nobody()))
+    except (CondsetError, KeyboardInterrupt) as error:
+        return pickle.dumps(error)
+
+
+class _Board:
+    """The actor between the driver and worker 0: calls of `Watcher` one way, the request to stop the other."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._stopping = False
+
+    def put(self, method: str, *arguments: Any) -> None:
+        self._calls.append((method, arguments))
+
+    def take(self) -> list[tuple[str, tuple[Any, ...]]]:
+        calls, self._calls = self._calls, []
+        return calls
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def stopping(self) -> bool:
+        return self._stopping
+
+
+class _Remote:
+    """Worker 0's `Watcher`: writes on the board, now and then."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+        self._reported = self._asked = 0.0
+
+    def say(self, sentence: str) -> None:
+        self._board.put.remote("say", sentence)
+
+    def started(self, done: int, steps: int) -> None:
+        self._board.put.remote("started", done, steps)
+
+    def stepped(self, report: StepReport) -> None:
+        if time.monotonic() - self._reported > POLL_SECONDS:
+            self._reported = time.monotonic()
+            self._board.put.remote("stepped", report)
+
+    def stop_requested(self) -> bool:
+        import ray
+
+        if time.monotonic() - self._asked < POLL_SECONDS:
+            return False
+        self._asked = time.monotonic()
+        return bool(ray.get(self._board.stopping.remote()))

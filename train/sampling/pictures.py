@@ -1,0 +1,236 @@
+"""`condset sample` as a function: from a prompt, adapters with condition pictures, and a base to PNG files.
+
+    guides ──adapters──> features, weighted and added ──┐
+    base of the run, or --base ─────────────────────────┼──DDIM, one picture a seed──> OUT/0000000.png, ...
+    prompt, seeds ──────────────────────────────────────┘                              OUT/sheet-0000000.png
+
+Invariant: a seed's picture does not depend on how many others are drawn with it, and no file is written over.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from stages.errors import ConfigError
+from stages.hardware.float32_products import settle_float32_products
+from stages.hardware.precision import Dtype
+from stages.records import UInt8Array
+from train.adapters.spatial import compose
+from train.base.config import AnyDiffusion, StableDiffusionConfig, model_name
+from train.base.load import load_base
+from train.base.protocol import FeatureShape, FrozenDiffusion, shapes_text
+from train.loop.step import adapter_features
+from train.sampling.controls import Guide, OpenedGuide, open_guide
+from train.sampling.denoise import sample_pictures, starting_noise
+from train.sampling.grid import GridRow, draw_grid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHEET_PICTURES = 8
+"""So many pictures fit side by side; a sheet shows the first ones."""
+TEXT_ENTRY = "condset"
+"""Of the PNG files: what they were made of, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleJob:
+    """Which pictures, of what, and where they go."""
+
+    prompt: str
+    out: Path
+    """A directory, new or not."""
+    guides: tuple[Guide, ...] = ()
+    """None for the base model alone."""
+    base: str | None = None
+    """A directory in diffusers' layout or a hub id; None takes the base that a run among the guides was trained on."""
+    size_pixels: tuple[int, int] | None = None
+    """Width and height; None takes those of the condition pictures."""
+    negative: str = ""
+    """What the pictures shall not show."""
+    seed: int = 0
+    """Of the first picture; each further one has the next."""
+    count: int = 1
+    steps: int = 50
+    guidance: float = 7.5
+    active_share: float = 1.0
+    """Of the steps, from the first, in which the adapters are active."""
+    device: str = "auto"
+    dtype: Dtype = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The files that were written."""
+
+    pictures: tuple[Path, ...]
+    sheet: Path
+    """The condition pictures and the first of the pictures, side by side."""
+
+
+def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn:
+    """Draw pictures; each is written when it is done, and `stepped` is called `job.steps` times for each.
+
+    Raises ConfigError for options that do not go together, files that exist already and a base that does not take the
+    adapters' features; CheckpointError or WeightsError for an adapter or a base that cannot be read.
+    """
+    drawn = _new_files(job)
+    guides = [open_guide(guide) for guide in job.guides]
+    width, height = _size(job, guides)
+    diffusion = _choose_base(job, guides)
+    base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
+    settle_float32_products(base.device.type)
+    _check_base(job, guides, base, name)
+    _check_multiples("--size", (width, height), base.feature_shapes)
+    features = _features(base, guides)
+    pictures: list[UInt8Array] = []
+    for seed, file in zip(_seeds(job), drawn.pictures, strict=True):
+        noise = starting_noise(base, [seed], width, height)
+        picture = sample_pictures(
+            base, [job.prompt], noise, features, job.steps, job.guidance, job.active_share, job.negative, stepped
+        )[0]
+        _save(Image.fromarray(picture), file, _recipe(job, name, seed))
+        if len(pictures) < SHEET_PICTURES:
+            pictures.append(picture)
+    _save(_draw_sheet(job, guides, pictures), drawn.sheet, _recipe(job, name, job.seed))
+    return drawn
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read width and height of "512x768"; ConfigError if it is something else."""
+    width, times, height = text.partition("x")
+    if not (times and width.isdecimal() and height.isdecimal()):
+        raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels such as 512x512, got {text!r}; correct it")
+    return int(width), int(height)
+
+
+def _seeds(job: SampleJob) -> range:
+    return range(job.seed, job.seed + job.count)
+
+
+def _new_files(job: SampleJob) -> Drawn:
+    """Name the files; ConfigError if one of them is there already."""
+    drawn = Drawn(tuple(job.out / f"{seed:07d}.png" for seed in _seeds(job)), job.out / f"sheet-{job.seed:07d}.png")
+    for file in (*drawn.pictures, drawn.sheet):
+        if file.exists():
+            raise ConfigError(f"{file} must not be there yet, got an older picture; give another --out or --seed")
+    return drawn
+
+
+def _size(job: SampleJob, guides: Sequence[OpenedGuide]) -> tuple[int, int]:
+    """Settle the width and height of the pictures, which all condition pictures must have."""
+    if not guides:
+        if job.size_pixels is None:
+            raise ConfigError("--size must be given without --adapter, got none; give for example --size 512x512")
+        return job.size_pixels
+    if job.size_pixels is not None:
+        raise ConfigError(
+            f"--size must go without --adapter, got {_times(job.size_pixels)}; a picture has the size of its condition"
+        )
+    first, *others = guides
+    for other in others:
+        if other.size_pixels != first.size_pixels:
+            raise ConfigError(
+                f"--condition {other.guide.condition} must have {_times(first.size_pixels)} pixels as "
+                f"{first.guide.condition}, got {_times(other.size_pixels)}; resize or crop one of them"
+            )
+    for guide in guides:
+        _check_multiples(f"--condition {guide.guide.condition}", first.size_pixels, guide.adapter.shapes)
+    return first.size_pixels
+
+
+def _check_multiples(where: str, size_pixels: tuple[int, int], shapes: Sequence[FeatureShape]) -> None:
+    coarsest = max(shape.stride for shape in shapes)
+    if any(side < coarsest or side % coarsest for side in size_pixels):
+        raise ConfigError(
+            f"{where} must have sides that are multiples of {coarsest} pixels, got {_times(size_pixels)}; "
+            "take another size"
+        )
+
+
+def _choose_base(job: SampleJob, guides: Sequence[OpenedGuide]) -> AnyDiffusion:
+    """Choose --base, or what the first of the runs among the guides was trained on."""
+    if job.base is not None:
+        return StableDiffusionConfig(model=job.base)
+    for guide in guides:
+        if guide.run is not None:
+            return guide.run.config.diffusion
+    raise ConfigError(
+        "--base must be given where no --adapter is a run's directory, got none; give a Stable Diffusion in diffusers' "
+        "layout: a directory, or a hub id"
+    )
+
+
+def _check_base(job: SampleJob, guides: Sequence[OpenedGuide], base: FrozenDiffusion, name: str) -> None:
+    """Refuse a base that does not take an adapter's features, or that a run was not trained on and nobody named."""
+    for guide in guides:
+        if guide.adapter.shapes != base.feature_shapes:
+            raise ConfigError(
+                f"--adapter {guide.guide.adapter} must give the features that base {name} takes, "
+                f"{shapes_text(base.feature_shapes)}, got {shapes_text(guide.adapter.shapes)}; "
+                "give the --base that it is for"
+            )
+        if job.base is None and guide.run is not None and guide.run.file.base != base.identity:
+            raise ConfigError(
+                f"--adapter {guide.guide.adapter} must be drawn with the base that it was trained on, "
+                f"{guide.run.file.base[:12]}, got {name}, {base.identity[:12]}; give --base to choose it or another"
+            )
+
+
+def _features(base: FrozenDiffusion, guides: Sequence[OpenedGuide]) -> "list[Tensor] | None":
+    """Run the adapters, and add what they give by weight; None without an adapter."""
+    if not guides:
+        return None
+    features = []
+    with torch.no_grad():
+        for guide in guides:
+            module = guide.adapter.module.to(base.device).to(memory_format=torch.channels_last)
+            features.append(adapter_features(base, module, torch.from_numpy(guide.condition_chw[None])))
+    return compose(features, [guide.guide.weight for guide in guides])
+
+
+def _draw_sheet(job: SampleJob, guides: Sequence[OpenedGuide], pictures: Sequence[UInt8Array]) -> Image.Image:
+    conditions = [np.broadcast_to(guide.condition_chw.transpose(1, 2, 0), pictures[0].shape) for guide in guides]
+    columns = [guide.kind or "condition" for guide in guides]
+    columns += [f"seed {seed}" for seed in _seeds(job)[: len(pictures)]]
+    return draw_grid(columns, [GridRow((*conditions, *pictures), job.prompt)])
+
+
+def _recipe(job: SampleJob, base: str, seed: int) -> dict[str, Any]:
+    """What a picture is made of, for the file's text."""
+    return {
+        "prompt": job.prompt,
+        "negative": job.negative,
+        "seed": seed,
+        "steps": job.steps,
+        "guidance": job.guidance,
+        "active_share": job.active_share,
+        "base": base,
+        "adapters": [
+            {"adapter": str(guide.adapter), "condition": str(guide.condition), "weight": guide.weight}
+            for guide in job.guides
+        ],
+    }
+
+
+def _save(picture: Image.Image, file: Path, recipe: dict[str, Any]) -> None:
+    """Write a new PNG file; ConfigError if that cannot be done."""
+    text = PngInfo()
+    text.add_text(TEXT_ENTRY, json.dumps(recipe))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("xb") as opened:
+            picture.save(opened, "PNG", pnginfo=text)
+    except OSError as error:
+        raise ConfigError(f"{file} must be written, got {error.strerror or error}; give another --out") from None
+
+
+def _times(size_pixels: tuple[int, int]) -> str:
+    return "x".join(map(str, size_pixels))

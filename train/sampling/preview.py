@@ -1,0 +1,60 @@
+"""Preview pictures: what the adapter does, for a few fixed samples and seeds.
+
+condition | without adapter | with adapter | another seed     with the same caption
+                    └── the same starting noise ──┘
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stages.records import UInt8Array
+from train.base.protocol import FrozenDiffusion
+from train.data.batch import VisitReader, stack
+from train.loop.step import adapter_features
+from train.sampling.denoise import sample_pictures, starting_noise
+from train.sampling.grid import GridRow, draw_grid
+
+if TYPE_CHECKING:
+    Adapter = Callable[[Tensor], Sequence[Tensor]]
+
+PREVIEWS = "previews"
+
+
+def draw_preview(
+    base: FrozenDiffusion,
+    adapter: "Adapter",
+    read: VisitReader,
+    samples: int,
+    steps: int,
+    guidance: float,
+    seeds: int = 1,
+) -> Image.Image:
+    """Draw the first `samples` visits of `read`, with the adapter from `seeds` noises.
+
+    Picture n starts from the seeds n, n + `samples`, ...; the one without adapter from n.
+    """
+    batch = stack([read(index) for index in range(samples)], pin=False)
+    height, width = batch.condition_bchw.shape[-2:]
+    noises = [starting_noise(base, range(turn * samples, (turn + 1) * samples), width, height) for turn in range(seeds)]
+    with torch.no_grad():
+        features = adapter_features(base, adapter, batch.condition_bchw)
+    without = sample_pictures(base, batch.captions, noises[0], None, steps, guidance)
+    steered = [sample_pictures(base, batch.captions, noise, features, steps, guidance) for noise in noises]
+    rows = [
+        GridRow(
+            (_rgb(batch.condition_bchw[number].numpy()), without[number], *(each[number] for each in steered)), caption
+        )
+        for number, caption in enumerate(batch.captions)
+    ]
+    others = ["another seed" for _ in range(seeds - 1)]
+    return draw_grid(("condition", "without adapter", "with adapter", *others), rows)
+
+
+def _rgb(condition_chw: UInt8Array) -> UInt8Array:
+    picture = condition_chw.transpose(1, 2, 0)
+    return picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2)
