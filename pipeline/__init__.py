@@ -1,0 +1,1 @@
+"""What one run is: from a configuration to a finished data set."""

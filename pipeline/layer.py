@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.fingerprint import layer_inputs
-from pipeline.dataset.manifest import MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
+from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
@@ -20,8 +20,6 @@ from pipeline.run import Job, Summary, resolve_models, run_job
 from stages.errors import ConfigError
 from stages.settings import changed
 from stages.weights.store import WeightsStore
-
-LAYERS = "layers"
 
 
 def prepare_layer(

@@ -17,14 +17,13 @@ from functools import partial
 
 from pipeline.config import PrepareConfig
 from pipeline.dataset.index import read_rows
-from pipeline.dataset.manifest import REJECTED_FILE
+from pipeline.dataset.manifest import LAYERS, REJECTED_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.replaced_tars import last_retry, retried_tar
 from pipeline.dataset.shards import Replacement, SampleEntry, ShardRecord, read_record
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromIndex, LoadedShard, loading_of
-from pipeline.layer import LAYERS
 from pipeline.run import Summary, describe_dataset, plan_dataset, run_job
 from stages.errors import ConfigError, ShardCorrupt
 from stages.load import load_samples
@@ -80,7 +79,7 @@ def retry_rejected(
     may be others than the first time. Raises ConfigError if the data set has layers, since they are bound to the
     records that would change, and what `pipeline.run.prepare` raises.
     """
-    layers = sorted((directory / LAYERS).names())
+    layers = layer_names(directory)
     if layers:
         raise ConfigError(
             f"{directory} must have no layers to be changed by --retry-rejected, got {', '.join(layers)}; "

@@ -4,7 +4,7 @@
     ├── ConfigError        a setting is wrong
     ├── SourceError        an image-caption collection cannot be listed
     ├── WeightsError       a network's weights are missing or are not the ones they claim to be
-    ├── WorkerError        a worker failed for a reason that no retry mends
+    ├── WorkerError        a worker failed for a reason that no retry fixes
     ├── ShardConflict      the output directory holds another data set
     ├── ShardCorrupt       a committed shard is not what its record says
     ├── TooManyRejected    so many samples were lost that an outage is likelier than bad data
@@ -18,7 +18,7 @@ it without a traceback and exits with 2. A sample that cannot be used is no erro
 
 
 class CondsetError(Exception):
-    """Base of everything that a user can mend; any other exception out of condset is a bug."""
+    """Base of everything that a user can fix; any other exception out of condset is a bug."""
 
 
 class ConfigError(CondsetError):
@@ -34,7 +34,7 @@ class WeightsError(CondsetError):
 
 
 class WorkerError(CondsetError):
-    """A worker failed for a reason that running it again does not mend."""
+    """A worker failed for a reason that running it again does not fix."""
 
 
 class ShardConflict(CondsetError):

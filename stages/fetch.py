@@ -59,9 +59,7 @@ def _fetch_file(
                 place = "a file below the source's root" if base_uri else "a file"
                 return Rejection(key, Reason.MISSING_FILE, f"{name} must be {place}, got none")
             if attempt + 1 == ATTEMPTS:
-                raise SourceError(
-                    f"{location} must be readable, got {error}; mend the storage and run again"
-                ) from error
+                raise SourceError(f"{location} must be readable, got {error}; fix the storage and run again") from error
             time.sleep(FIRST_DELAY_SECONDS * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
 

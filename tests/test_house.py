@@ -17,4 +17,138 @@ Whoever sees nothing but the names of the tree is asked for each of these, and f
 13. a checkpoint is written whole, and an unfinished one is not taken for one
 14. edge F1 within two pixels, by which a picture is compared with its sketch
 15. parameters are renamed to those of the T2I-Adapter authors' released files
+
+And the rules of the house: who may import whom, and how large a file or a folder may grow.
 """
+
+import os
+import statistics
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.module_graph import PACKAGES, ROOT, imported, module_graph, modules
+
+MAY_IMPORT: dict[str, set[str]] = {"stages": set(), "pipeline": {"stages"}, "train": {"stages", "pipeline"}}
+RAY_MODULES = {"pipeline/execution/ray.py", "train/loop/ray.py"}
+HEAVY = ("torch", "ray", "cv2", "numpy", "pydantic", "pyarrow", "PIL", "transformers", "datasets")
+MOUNTS = {"cli", "registry"}
+"""Modules of a package that put its parts together: a part that imported one would import all the others."""
+
+EXPECTED = (
+    "stages/web/addresses.py",
+    "stages/image/decode.py",
+    "stages/image/crop.py",
+    "stages/annotators/keypose/skeleton.py",
+    "stages/sources/laion/filters.py",
+    "stages/weights/catalogue.py",
+    "stages/hardware/precision.py",
+    "pipeline/dataset/shards.py",
+    "pipeline/execution/resources.py",
+    "pipeline/execution/ray.py",
+    "pipeline/publish/card.py",
+    "train/data/draws.py",
+    "train/runs/checkpoint.py",
+    "train/fidelity/measures/edges.py",
+    "train/exchange/t2i_layout.py",
+)
+"""The file of each behaviour above, in order."""
+
+
+def test_every_behaviour_lies_where_a_stranger_expects_it() -> None:
+    assert not [name for name in EXPECTED if not (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_one_way(package: str) -> None:
+    forbidden = set(PACKAGES) - MAY_IMPORT[package] - {package}
+    for path in modules(package):
+        assert not {name.split(".")[0] for name in imported(path)} & forbidden, path
+
+
+def test_there_is_no_circle_between_files() -> None:
+    assert not module_graph().circle()
+
+
+def test_there_is_no_circle_between_the_folders_of_a_folder() -> None:
+    graph = module_graph()
+    folders = {name.rpartition(".")[0] for name in graph.edges} - {""}
+    for parent in folders:
+        siblings = [folder for folder in folders if folder.rpartition(".")[0] == parent]
+        assert not graph.between(siblings).circle(), parent
+
+
+def test_no_part_of_a_package_imports_what_puts_the_parts_together() -> None:
+    graph = module_graph()
+    for name, targets in graph.edges.items():
+        parents = {name.rsplit(".", depth)[0] for depth in range(2, name.count(".") + 1)}
+        mounts = {f"{parent}.{mount}" for parent in parents for mount in MOUNTS}
+        assert not targets & mounts, name
+
+
+def test_ray_is_imported_in_one_place_of_each_package() -> None:
+    users = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in modules(package)
+        if "ray" in {name.split(".")[0] for name in imported(path)}
+    }
+    assert users == RAY_MODULES
+
+
+def test_files_stay_under_300_lines_and_most_under_100() -> None:
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for package in (*PACKAGES, "tests")
+        for path in modules(package)
+    }
+    assert not {name: count for name, count in lines.items() if count > 300}
+    code = [count for name, count in lines.items() if not name.startswith("tests/") and "__init__" not in name]
+    assert statistics.median(code) <= 100
+
+
+def test_no_folder_holds_more_than_15_modules() -> None:
+    folders = Counter(path.parent for package in PACKAGES for path in modules(package) if path.stem != "__init__")
+    assert not {str(folder): count for folder, count in folders.items() if count > 15}
+
+
+def test_every_folder_says_what_it_answers() -> None:
+    for package in PACKAGES:
+        for path in modules(package):
+            if path.stem == "__init__":
+                assert path.read_text().startswith('"""'), path
+
+
+def test_there_are_no_drawers() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for package in PACKAGES for path in modules(package) if path.stem in drawers]
+
+
+def test_one_class_name_means_one_thing() -> None:
+    defined = Counter(
+        line.split()[1].rstrip(":").partition("(")[0]
+        for package in PACKAGES
+        for path in modules(package)
+        for line in path.read_text().splitlines()
+        if line.startswith("class ")
+    )
+    assert not {name for name, count in defined.items() if count > 1 and not name.startswith("_")}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "sys.argv = ['condset', '--help']\n"
+        "from train.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as exit:\n    assert not exit.code, exit.code\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    environment = os.environ | {"COLUMNS": "100"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "prepare" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,1 @@
+"""What one training is: an adapter fitted on shards against a frozen base."""

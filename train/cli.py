@@ -42,7 +42,7 @@ bench_app.command("train")(bench_train)
 
 
 def main() -> None:
-    """Run the command line; every error that a user can mend is one line."""
+    """Run the command line; every error that a user can fix is one line."""
     try:
         app()
     except CondsetError as error:

@@ -1,0 +1,1 @@
+"""How fast data is made here, beside the reference implementations."""

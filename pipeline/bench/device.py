@@ -4,7 +4,7 @@ A GPU takes work and says at once that it has it: whatever is timed ends with `f
 """
 
 from pipeline.config import ExecutionConfig
-from pipeline.execution.resources import Layout, lay_out, this_machine
+from pipeline.execution.resources import Allocation, allocate, this_machine
 
 
 def device_name(device: str) -> str:
@@ -14,9 +14,9 @@ def device_name(device: str) -> str:
     return f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name()
 
 
-def worker_layout(device: str) -> Layout:
+def worker_allocation(device: str) -> Allocation:
     """Return the batch size and threads that `condset prepare` gives a worker on this device."""
-    return lay_out(ExecutionConfig.model_validate({"device": device}), this_machine(), inline=True)
+    return allocate(ExecutionConfig.model_validate({"device": device}), this_machine(), inline=True)
 
 
 def finish(device: str) -> None:

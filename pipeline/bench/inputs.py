@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.bench.networks import SEED, Timing
 from pipeline.config import ExecutionConfig
-from pipeline.execution.resources import lay_out, this_machine
+from pipeline.execution.resources import allocate, this_machine
 from stages.annotators.protocol import AnnotatorConfig
 
 SPLIT = "val2017"
@@ -22,7 +22,7 @@ JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class BenchInputs:
     """What all contenders have in common; picklable."""
 
     root: Path
@@ -51,15 +51,15 @@ class Inputs:
         return (self.shards + UNTIMED_SHARDS) * self.samples_per_shard
 
 
-def inputs_for(timing: Timing, root: Path, annotators: tuple[AnnotatorConfig, ...]) -> Inputs:
+def inputs_for(timing: Timing, root: Path, annotators: tuple[AnnotatorConfig, ...]) -> BenchInputs:
     """Describe as many whole shards as hold the images of a round, and as many workers as Ray has here."""
     shards = math.ceil(timing.images / SAMPLES_PER_SHARD[timing.device])
     execution = ExecutionConfig.model_validate({"device": timing.device})
-    workers = lay_out(execution, this_machine(), inline=False).workers
-    return Inputs(root, timing.size_pixels, shards, annotators, timing.device, workers)
+    workers = allocate(execution, this_machine(), inline=False).workers
+    return BenchInputs(root, timing.size_pixels, shards, annotators, timing.device, workers)
 
 
-def write_inputs(inputs: Inputs) -> None:
+def write_inputs(inputs: BenchInputs) -> None:
     """Draw scenes into COCO-Stuff's folders, one caption each."""
     import numpy as np
     from PIL import Image

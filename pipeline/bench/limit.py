@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.bench.device import finish
-from stages.hardware.float32_products import settle_float32_products
+from stages.hardware.float32_products import configure_float32_products
 
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 """A GPU has thousands of cores to fill."""
@@ -56,7 +56,7 @@ def matrix_rate(dtype: str, device: str) -> float:
     """
     import torch
 
-    settle_float32_products(device)
+    configure_float32_products(device)
     if device == "cuda":
         torch.backends.cuda.matmul.fp32_precision = "tf32" if dtype == TF32 else "ieee"
     side, cores = MATRIX_SIDE[device], torch.get_num_threads()

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pipeline.bench.device import device_name, finish, worker_layout
+from pipeline.bench.device import device_name, finish, worker_allocation
 from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of
 from pipeline.bench.measure import Say, Table, a_multiple, fresh, rows_of
 from pipeline.bench.time_fractions import time_shares
@@ -137,16 +137,16 @@ def as_worker(name: str, config: AnnotatorConfig, device: str, batch_size: int =
         name,
         partial(build_annotator, config, device),
         config.resolved_dtype(device),
-        batch_size or worker_layout(device).batch_size,
+        batch_size or worker_allocation(device).batch_size,
         threads=torch.get_num_threads() if device == "cpu" else 1,
     )
 
 
 def build_annotator(config: AnnotatorConfig, device: str) -> Run:
     """Build an annotator in this process as a worker does."""
-    from stages.hardware.process import settle_process
+    from stages.hardware.process import configure_process
 
-    settle_process(device, worker_layout(device).threads_per_worker)
+    configure_process(device, worker_allocation(device).threads_per_worker)
     annotator = config.build(device, WeightsStore(allow_network=False))
     return lambda images_hwc: annotator([_loaded(image_hwc) for image_hwc in images_hwc])
 

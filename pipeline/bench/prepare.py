@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.bench.detectors import pidinet_weights
-from pipeline.bench.inputs import SPLIT, Inputs, inputs_for, write_inputs
+from pipeline.bench.inputs import SPLIT, BenchInputs, inputs_for, write_inputs
 from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Timing
 from pipeline.bench.plain_prepare import prepare_plainly
@@ -59,7 +59,7 @@ def bench_prepare(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
     return Table(title, rows, shares.places, shares.gpu_busy)
 
 
-def time_plain_loop(inputs: Inputs, weights: Path) -> float:
+def time_plain_loop(inputs: BenchInputs, weights: Path) -> float:
     """Seconds per image of the loop that people write, after as many images as a shard has."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         keys = prepare_plainly(

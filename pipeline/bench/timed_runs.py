@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.bench.inputs import SPLIT, UNTIMED_SHARDS, Inputs
+from pipeline.bench.inputs import SPLIT, UNTIMED_SHARDS, BenchInputs
 from pipeline.bench.limit import Bottleneck, Limit
 from pipeline.bench.measure import fresh
 from pipeline.bench.networks import Timing, as_worker, least_seconds
@@ -31,7 +31,7 @@ from pipeline.execution.worker import Work
 from pipeline.run import Job, plan_dataset
 from stages.annotate import annotate_batch
 from stages.annotators.protocol import Annotator
-from stages.hardware.process import settle_process
+from stages.hardware.process import configure_process
 from stages.members import encode_conditions, load_pixels
 from stages.records import AnnotatedSample, LoadedSample, StoredSample
 from stages.weights.store import WeightsStore
@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRun:
     """What a run has before it calls its networks."""
 
     annotators: tuple[Annotator, ...]
@@ -60,7 +60,7 @@ class Prepared:
     batch_size: int
 
 
-def find_limits(inputs: Inputs, timing: Timing) -> Limits:
+def find_limits(inputs: BenchInputs, timing: Timing) -> Limits:
     """Measure what the networks' FLOPs and what PNG encoding take at least; a run is bound by the slower of the two."""
     networks = [as_worker(each.kind, each, timing.device) for each in inputs.annotators if each.models]
     products = Limit(sum(least_seconds(networks, timing).values()), Bottleneck.MATRIX_PRODUCTS)
@@ -68,7 +68,7 @@ def find_limits(inputs: Inputs, timing: Timing) -> Limits:
     return Limits(products, max(products, encoding, key=lambda limit: limit.seconds_per_image))
 
 
-def time_encoding(inputs: Inputs) -> float:
+def time_encoding(inputs: BenchInputs) -> float:
     """Seconds per image of encoding its pictures on all cores of this machine, with nothing else going on."""
     prepared = _prepare(inputs, shards=1)
     outcomes = annotate_batch(prepared.annotators, prepared.samples[:ENCODED_IMAGES])
@@ -80,7 +80,7 @@ def time_encoding(inputs: Inputs) -> float:
         return (time.perf_counter() - started) / (len(pictures) * ENCODINGS)
 
 
-def time_conditions(inputs: Inputs) -> float:
+def time_conditions(inputs: BenchInputs) -> float:
     """Seconds per image of the annotators, with nothing read, encoded or written meanwhile.
 
     On a CPU each core has a batch of its own, as in a run.
@@ -93,14 +93,14 @@ def time_conditions(inputs: Inputs) -> float:
         return steady_seconds(itertools.chain.from_iterable(annotated), inputs)
 
 
-def _prepare(inputs: Inputs, shards: int) -> Prepared:
+def _prepare(inputs: BenchInputs, shards: int) -> PreparedRun:
     """Load and decode the first shards, settle this process and build the annotators."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         job, work = plan_work(inputs, Path(out), InlineExecutor())
         outcomes = [outcome for plan in job.plans[:shards] for outcome in work.load(plan).outcomes]
     numerics = work.numerics
-    settle_process(numerics.device, numerics.threads_per_worker)
-    return Prepared(
+    configure_process(numerics.device, numerics.threads_per_worker)
+    return PreparedRun(
         annotators=tuple(each.build(numerics.device, work.weights) for each in work.annotators),
         samples=tuple(load_pixels(outcome) for outcome in outcomes if isinstance(outcome, StoredSample)),
         threads=numerics.threads_per_worker,
@@ -108,7 +108,7 @@ def _prepare(inputs: Inputs, shards: int) -> Prepared:
     )
 
 
-def steady_seconds(images: Iterator[object], inputs: Inputs) -> float:
+def steady_seconds(images: Iterator[object], inputs: BenchInputs) -> float:
     """Seconds per image of the timed ones, which follow on a shard's worth of others."""
     for _ in itertools.islice(images, inputs.samples_per_shard):
         pass
@@ -118,19 +118,19 @@ def steady_seconds(images: Iterator[object], inputs: Inputs) -> float:
     return (time.perf_counter() - started) / inputs.images
 
 
-def time_inline(inputs: Inputs) -> float:
+def time_inline(inputs: BenchInputs) -> float:
     """Seconds per image of a run in one process."""
     return time_run(inputs, InlineExecutor())
 
 
-def time_on_ray(inputs: Inputs) -> float:
+def time_on_ray(inputs: BenchInputs) -> float:
     """Seconds per image of a run on a local Ray instance; starting it is not counted."""
     from pipeline.execution.ray import RayExecutor
 
     return time_run(inputs, RayExecutor(), inputs.workers)
 
 
-def time_run(inputs: Inputs, executor: Executor, workers: int = 1) -> float:
+def time_run(inputs: BenchInputs, executor: Executor, workers: int = 1) -> float:
     """Prepare the inputs of so many workers; return the mean seconds per image between the timed commits."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         job, work = plan_work(inputs, Path(out), executor, workers)
@@ -148,7 +148,7 @@ def steady_commits(commits: Sequence[float], workers: int) -> float:
     return commits[-workers - 1] - commits[workers - 1]
 
 
-def time_shares(inputs: Inputs) -> TimeShares:
+def time_shares(inputs: BenchInputs) -> TimeShares:
     """Prepare the inputs inline; return the shares of the wall time between the timed commits."""
     executor = InlineExecutor()
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
@@ -156,7 +156,7 @@ def time_shares(inputs: Inputs) -> TimeShares:
         return steady_shares(executor.run(job.plans, work, lambda samples: None), inputs.shards, inputs.device)
 
 
-def plan_work(inputs: Inputs, out: Path, executor: Executor, workers: int = 1) -> tuple[Job, Work]:
+def plan_work(inputs: BenchInputs, out: Path, executor: Executor, workers: int = 1) -> tuple[Job, Work]:
     """Plan the run that `condset prepare` would be told to make, of the inputs of so many workers."""
     tables = {
         "name": "bench",

@@ -1,0 +1,1 @@
+"""What lies on disk: shards, records, index and manifest, written and read."""

@@ -20,6 +20,8 @@ from stages.errors import ManifestError
 MANIFEST_FILE = "dataset.json"
 SHARDS_FILE = "shards.jsonl"
 REJECTED_FILE = "rejected.jsonl"
+LAYERS = "layers"
+"""The folder of a data set's layers, each a directory of the same shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,11 @@ def load_finished(directory: Directory) -> Manifest:
             f"{directory} must be complete, got one that is still being made; run `condset prepare` again"
         )
     return manifest
+
+
+def layer_names(directory: Directory) -> list[str]:
+    """The names of a data set's layers, finished or not, sorted; what is hidden is none."""
+    return sorted(name for name in (directory / LAYERS).names() if not name.startswith("."))
 
 
 def write_manifest(directory: Directory, manifest: Manifest) -> None:

@@ -7,10 +7,9 @@ A layer has a sample for each one of the data set, or has rejected it, or is sti
 
 from collections.abc import Sequence
 
-from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.manifest import LAYERS, layer_names, read_manifest
 from pipeline.dataset.shards import SampleEntry, ShardRecord, read_record, read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.layer import LAYERS
 
 
 class LayerReader:
@@ -41,7 +40,7 @@ class LayerReader:
 def open_layers(base: Directory) -> list[LayerReader]:
     """Open every layer of a data set, in the order of their names."""
     layers = base / LAYERS
-    return [LayerReader(name, layers / name) for name in sorted(layers.names())]
+    return [LayerReader(name, layers / name) for name in layer_names(base)]
 
 
 def read_with_layers(

@@ -171,22 +171,22 @@ def read_sample(shards: Directory, record: ShardRecord, entry: SampleEntry) -> d
 
 def parse_sample(content: bytes, entry: SampleEntry, where: str) -> dict[str, bytes]:
     """Read the run of tar members that an entry points at; ShardCorrupt, naming `where`, if it is not that sample."""
-    mend = "prepare the shard again"
+    fix = "prepare the shard again"
     if zlib.crc32(content) != entry.crc32:
-        raise ShardCorrupt(f"{where} must have crc32 {entry.crc32:08x}, got {zlib.crc32(content):08x}; {mend}")
+        raise ShardCorrupt(f"{where} must have crc32 {entry.crc32:08x}, got {zlib.crc32(content):08x}; {fix}")
     members: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for info in tar:
                 if not info.isreg():
-                    raise ShardCorrupt(f"{where} must have only files, got {info.name} which is none; {mend}")
+                    raise ShardCorrupt(f"{where} must have only files, got {info.name} which is none; {fix}")
                 key, _, extension = info.name.partition(".")
                 file = tar.extractfile(info)
                 if key != entry.key or file is None or extension in members:
-                    raise ShardCorrupt(f"{where} must have only its own members, got {info.name}; {mend}")
+                    raise ShardCorrupt(f"{where} must have only its own members, got {info.name}; {fix}")
                 members[extension] = file.read()
     except tarfile.TarError as error:
-        raise ShardCorrupt(f"{where} must be a run of tar members, got {error}; {mend}") from None
+        raise ShardCorrupt(f"{where} must be a run of tar members, got {error}; {fix}") from None
     return members
 
 

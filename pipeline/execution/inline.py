@@ -16,7 +16,7 @@ from pipeline.dataset.numerics import Numerics, numerics_of
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.shards import ShardRecord
 from pipeline.execution.origins import LoadedShard
-from pipeline.execution.resources import lay_out, this_machine
+from pipeline.execution.resources import allocate, this_machine
 from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work
 
 
@@ -33,7 +33,7 @@ class Executor(Protocol):
     def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
         """Yield each shard's record once it is committed; `progress` is told of samples as they are annotated.
 
-        Raises a CondsetError for what the user can mend. KeyboardInterrupt passes through; shards in flight are lost
+        Raises a CondsetError for what the user can fix. KeyboardInterrupt passes through; shards in flight are lost
         and made again by the next run.
         """
         ...
@@ -47,8 +47,8 @@ class InlineExecutor:
     """Runs everything in this process; what three neighbouring shards need is done at the same time."""
 
     def numerics(self, config: PrepareConfig) -> Numerics:
-        layout = lay_out(config.execution, this_machine(), inline=True)
-        return numerics_of(config.annotators, layout.device, layout.threads_per_worker, layout.batch_size)
+        allocation = allocate(config.execution, this_machine(), inline=True)
+        return numerics_of(config.annotators, allocation.device, allocation.threads_per_worker, allocation.batch_size)
 
     def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
         worker = ShardWorker(work, progress)

@@ -129,6 +129,6 @@ def _refuse_outage(plan: ShardPlan, outcomes: Sequence[StoredSample | Rejection]
     if len(lost) > most * plan.rows:
         raise TooManyRejected(
             f"shard {plan.name} must lose at most {most:.0%} of its {plan.rows} rows, got {len(lost)} lost, first "
-            f"{lost[0].key}: {lost[0].reason} ({lost[0].detail}); mend the source, or raise max_rejected_fraction, and "
+            f"{lost[0].key}: {lost[0].reason} ({lost[0].detail}); fix the source, or raise max_rejected_fraction, and "
             "run again"
         )

@@ -26,7 +26,7 @@ from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.shards import ShardRecord
 from pipeline.doctor import Finding, Level
 from pipeline.execution.origins import LoadedShard
-from pipeline.execution.resources import Layout, Resources, lay_out, this_machine
+from pipeline.execution.resources import Allocation, Resources, allocate, this_machine
 from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work
 from stages.errors import CondsetError, ConfigError, WorkerError
 
@@ -40,18 +40,18 @@ class RayExecutor:
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
-        self._layout: Layout | None = None
+        self._allocation: Allocation | None = None
 
     def numerics(self, config: PrepareConfig) -> Numerics:
         connect(self._address)
         import ray
 
-        layout = self._layout = lay_out(config.execution, cluster_resources(), inline=False)
-        arguments = (config.annotators, layout.device, layout.threads_per_worker, layout.batch_size)
-        if layout.device == "cpu" and self._address is None:
+        allocation = self._allocation = allocate(config.execution, cluster_resources(), inline=False)
+        arguments = (config.annotators, allocation.device, allocation.threads_per_worker, allocation.batch_size)
+        if allocation.device == "cpu" and self._address is None:
             return numerics_of(*arguments)
         # Only a worker knows whether its GPU or CPU multiplies bfloat16 natively.
-        asked = ray.remote(num_cpus=0.01, num_gpus=layout.gpus_per_worker)(numerics_of)
+        asked = ray.remote(num_cpus=0.01, num_gpus=allocation.gpus_per_worker)(numerics_of)
         with lost_workers_explained():
             numerics: Numerics = ray.get(asked.remote(*arguments))
         return numerics
@@ -60,8 +60,8 @@ class RayExecutor:
         import ray
         from ray.data import ActorPoolStrategy, DataContext
 
-        layout = self._layout
-        assert layout is not None, "numerics() has laid out the workers"
+        allocation = self._allocation
+        assert allocation is not None, "numerics() has allocated the workers"
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # after the import, which sets it
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -71,18 +71,18 @@ class RayExecutor:
         home = str(Path.cwd())
         records = (
             ray.data.from_items([{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans))
-            .map(_Load(work, home), num_cpus=layout.cpus_per_load)
+            .map(_Load(work, home), num_cpus=allocation.cpus_per_load)
             .map(
                 _Annotate,  # type: ignore[arg-type]  # Ray builds the class in each actor
                 fn_constructor_args=(work, counter, home),
                 compute=ActorPoolStrategy(
-                    size=min(layout.workers, len(plans)),
+                    size=min(allocation.workers, len(plans)),
                     max_tasks_in_flight_per_actor=SHARDS_ANNOTATED,
                     max_concurrent_calls_per_actor=SHARDS_ANNOTATED,
                     enable_true_multi_threading=True,
                 ),
-                num_cpus=layout.cpus_per_worker,
-                num_gpus=layout.gpus_per_worker,
+                num_cpus=allocation.cpus_per_worker,
+                num_gpus=allocation.gpus_per_worker,
             )
         )
         with lost_workers_explained(), _polled(counter, progress):
@@ -121,8 +121,8 @@ class _Load:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         import cv2
 
-        enter(self._home)
-        cv2.setNumThreads(1)  # the cores are divided among the tasks already, as `settle_process` does for the others
+        use_driver_directory(self._home)
+        cv2.setNumThreads(1)  # cores are divided among the tasks already, see `configure_process`
         return {"shard": _outcome(lambda: self._work.load(pickle.loads(row["plan"])))}
 
 
@@ -130,7 +130,7 @@ class _Annotate:
     """The annotate operator: holds every network; a shard's row becomes its record's row."""
 
     def __init__(self, work: Work, counter: Any, home: str) -> None:
-        enter(home)
+        use_driver_directory(home)
         try:
             self._worker: Callable[[LoadedShard], ShardRecord] = ShardWorker(work, counter.add.remote)
         except CondsetError as error:
@@ -140,7 +140,7 @@ class _Annotate:
         return {"record": _outcome(lambda: self._worker(_taken(row["shard"])))}
 
 
-def enter(home: str) -> None:
+def use_driver_directory(home: str) -> None:
     """Work where the driver does: paths are relative to its working directory, which a cluster's nodes may share."""
     with contextlib.suppress(FileNotFoundError):
         os.chdir(home)

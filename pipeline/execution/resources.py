@@ -1,4 +1,4 @@
-"""The layout: how many workers, with how many CPUs, GPUs and threads each, on the machine or cluster at hand.
+"""The allocation: how many workers, with how many CPUs, GPUs and threads each, on the machine or cluster at hand.
 
 Working defaults for whatever is 0 in `[execution]`, and an error at once for what can never be scheduled: Ray would
 wait for it for ever, without a word.
@@ -30,7 +30,7 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Allocation:
     """What the workers get."""
 
     device: str
@@ -50,7 +50,7 @@ def this_machine() -> Resources:
     return Resources(cpus, float(torch.cuda.device_count()), cpus)
 
 
-def lay_out(execution: ExecutionConfig, has: Resources, inline: bool) -> Layout:
+def allocate(execution: ExecutionConfig, has: Resources, inline: bool) -> Allocation:
     """Fill in the defaults and check that everything fits; ConfigError says what does not, and what there is."""
     if inline and execution.workers > 1:
         raise ConfigError(
@@ -65,7 +65,7 @@ def lay_out(execution: ExecutionConfig, has: Resources, inline: bool) -> Layout:
     gpus_per_worker = (execution.gpus_per_worker or 1.0) if device == "cuda" else 0.0
     by_default = int(has.gpus // gpus_per_worker) if device == "cuda" else int(has.cpus // threads)
     workers = 1 if inline else execution.workers or max(1, by_default)
-    layout = Layout(
+    allocation = Allocation(
         device=device,
         workers=workers,
         threads_per_worker=threads,
@@ -75,8 +75,8 @@ def lay_out(execution: ExecutionConfig, has: Resources, inline: bool) -> Layout:
         batch_size=execution.batch_size or (CUDA_BATCH if device == "cuda" else 1),
     )
     if not inline:
-        _check(layout, has)
-    return layout
+        _check(allocation, has)
+    return allocation
 
 
 def _share(has: Resources, workers: int, cpus_per_load: float, device: str) -> float:
@@ -93,22 +93,22 @@ def _share(has: Resources, workers: int, cpus_per_load: float, device: str) -> f
     return max(0.01, math.floor(share * 100) / 100)
 
 
-def _check(layout: Layout, has: Resources) -> None:
-    cpus = layout.workers * layout.cpus_per_worker + layout.cpus_per_load
-    gpus = layout.workers * layout.gpus_per_worker
+def _check(allocation: Allocation, has: Resources) -> None:
+    cpus = allocation.workers * allocation.cpus_per_worker + allocation.cpus_per_load
+    gpus = allocation.workers * allocation.gpus_per_worker
     if gpus > has.gpus:
         raise ConfigError(
-            f"{layout.workers} workers with {layout.gpus_per_worker:g} GPU each must find {gpus:g} GPUs "
+            f"{allocation.workers} workers with {allocation.gpus_per_worker:g} GPU each must find {gpus:g} GPUs "
             f"in the cluster, got {has.gpus:g}; use fewer --workers, a smaller gpus_per_worker or --device cpu"
         )
     if cpus > has.cpus:
         raise ConfigError(
-            f"{layout.workers} workers with {layout.cpus_per_worker:g} CPUs each and {layout.cpus_per_load:g} for "
-            f"loading must find {cpus:g} CPUs in the cluster, got {has.cpus:g}; use fewer --workers or a smaller "
-            "execution.cpus_per_worker"
+            f"{allocation.workers} workers with {allocation.cpus_per_worker:g} CPUs each and "
+            f"{allocation.cpus_per_load:g} for loading must find {cpus:g} CPUs in the cluster, got {has.cpus:g}; use "
+            "fewer --workers or a smaller execution.cpus_per_worker"
         )
-    if layout.cpus_per_worker > has.node_cpus:
+    if allocation.cpus_per_worker > has.node_cpus:
         raise ConfigError(
-            f"execution.cpus_per_worker must fit on one node, got {layout.cpus_per_worker:g} with "
+            f"execution.cpus_per_worker must fit on one node, got {allocation.cpus_per_worker:g} with "
             f"{has.node_cpus:g} CPUs on the smallest; use a smaller one"
         )

@@ -22,7 +22,7 @@ from pipeline.execution.origins import LoadedShard, Origin
 from stages.annotate import Annotation, OnCores, OnGpu
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import WorkerError
-from stages.hardware.process import settle_process
+from stages.hardware.process import configure_process
 from stages.records import StoredSample
 from stages.weights.store import WeightsStore
 
@@ -59,7 +59,7 @@ class ShardWorker:
         """Settle the process and load the networks. `progress` is told how many samples were annotated."""
         numerics = work.numerics
         threads = numerics.threads_per_worker
-        settle_process(numerics.device, threads)
+        configure_process(numerics.device, threads)
         self._work = work
         self._progress = progress
         annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)
@@ -84,7 +84,7 @@ class ShardWorker:
             return self._commit(shard, outcomes)
         except OSError as error:
             raise WorkerError(
-                f"{self._work.shards} must be writable for shard {shard.plan.name}, got {error}; make room or mend the "
+                f"{self._work.shards} must be writable for shard {shard.plan.name}, got {error}; make room or fix the "
                 "storage, and run again"
             ) from error
 

@@ -1,1 +1,1 @@
-"""`condset inspect`: from a data set to its statistics and its sheet. Start at `dataset` and `sheet`."""
+"""What is in a data set, as numbers and as a picture."""

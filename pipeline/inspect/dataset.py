@@ -2,7 +2,7 @@
 
     records ───────────────────────────> counts, sizes, rejections            of every sample
     index.parquet, records ────────────> licences of the photographs          of every sample
-    records ──spread──> read_sample ──> originals, captions, conditions      of some samples, and it says of how many
+    records ──evenly_spaced──> read_sample ──> originals, captions, ...  of some samples, and it says of how many
 
 Nothing is checked here that `condset verify` checks; a sample that cannot be read at all is an error.
 """
@@ -18,7 +18,7 @@ from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
 from pipeline.dataset.shards import SampleEntry, ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.inspect.distribution import Distribution, distribution
-from pipeline.inspect.evenly_spaced import spread
+from pipeline.inspect.evenly_spaced import evenly_spaced
 from pipeline.inspect.statistics import ConditionStatistics, Tally, tally_for
 from pipeline.publish.licenses import count_licenses
 from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
@@ -66,7 +66,7 @@ class Contents:
     """What the examined samples hold."""
 
     samples: int
-    """How many were examined, evenly spread over the data set."""
+    """How many were examined, evenly evenly_spaced over the data set."""
     original_width_pixels: Distribution
     original_height_pixels: Distribution
     captions: Captions
@@ -120,7 +120,7 @@ def inspect_data_set(
     layers = open_layers(directory)
     contents = _Contents(directory, manifest, layers)
     examined = min(examine or samples, samples)
-    for record, entry in spread(shards, counts.samples_by_shard, examine):
+    for record, entry in evenly_spaced(shards, counts.samples_by_shard, examine):
         contents.add(record, entry)
         progress(contents.samples, examined)
     return Inspection(

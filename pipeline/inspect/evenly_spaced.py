@@ -1,4 +1,4 @@
-"""Choose some samples of a data set that stand for all of it: evenly spread, the same ones every time.
+"""Choose some samples of a data set that stand for all of it: evenly evenly_spaced, the same ones every time.
 
     samples of each shard ──> numbers 0, N/n, 2N/n, ... ──> (record, entry) to read by its offset
 
@@ -11,7 +11,7 @@ from pipeline.dataset.shards import SampleEntry, ShardRecord, read_record
 from pipeline.dataset.storage import Directory
 
 
-def spread(
+def evenly_spaced(
     shards: Directory, samples_by_shard: Mapping[str, int], wanted: int
 ) -> Iterator[tuple[ShardRecord, SampleEntry]]:
     """Yield `wanted` samples, or all if there are fewer or `wanted` is 0, in the order of the data set.

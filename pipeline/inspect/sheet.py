@@ -25,7 +25,7 @@ from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
 from pipeline.dataset.shards import SampleEntry, ShardRecord
 from pipeline.dataset.storage import Directory
-from pipeline.inspect.evenly_spaced import spread
+from pipeline.inspect.evenly_spaced import evenly_spaced
 from pipeline.inspect.sheet_text import choose_caption, fonts, wrap
 from pipeline.inspect.statistics import read_picture
 from stages.errors import ConfigError, ManifestError, ShardCorrupt
@@ -100,7 +100,7 @@ def choose_samples(directory: Directory, rows: int) -> tuple[list[str], list[Sho
     extensions = {"image": str(manifest.config["image"]["format"])}
     extensions |= {entry.name: each for entry in entries for each in entry.extensions if each.endswith(".png")}
     samples_by_shard = {record.name: len(record.samples) for record in records(directory / "shards")}
-    candidates = list(spread(directory / "shards", samples_by_shard, rows * CANDIDATES_PER_ROW))
+    candidates = list(evenly_spaced(directory / "shards", samples_by_shard, rows * CANDIDATES_PER_ROW))
     rows = min(rows, len(candidates))
     chosen = []
     for row in range(rows):

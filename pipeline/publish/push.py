@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.dataset.index import INDEX_FILE
-from pipeline.dataset.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, load_finished
+from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names, load_finished
 from pipeline.dataset.storage import Directory
-from pipeline.layer import LAYERS
 from pipeline.publish.card import CARD_FILE
 from stages.errors import ConfigError
 
@@ -46,7 +45,7 @@ def push(directory: Directory, repository: str, private: bool, api: "HfApi", say
     has to be private and is there already as a public one.
     """
     manifest = load_finished(directory)
-    for name in (directory / LAYERS).names():
+    for name in layer_names(directory):
         load_finished(directory / LAYERS / name)
     if not Path(directory.location).is_dir():
         raise ConfigError(f"{directory} must be a local directory to be pushed, got a URL; copy it here first")
@@ -91,4 +90,4 @@ def _in_one_line(repository: str, endpoint: str) -> Iterator[None]:
     except (HTTPError, OSError, RuntimeError) as error:
         # No connection, a timeout. The uploader in Rust, hf_xet, raises the last two.
         what = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"push to {repository} must reach {endpoint}, got {what}; mend that and {GO_ON}") from None
+        raise ConfigError(f"push to {repository} must reach {endpoint}, got {what}; fix that and {GO_ON}") from None

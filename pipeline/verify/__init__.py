@@ -1,1 +1,1 @@
-"""`condset verify`: from a data set to its problems. Start at `dataset`."""
+"""Is a data set what it says it is?"""

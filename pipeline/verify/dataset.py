@@ -16,10 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipeline.dataset.index import INDEX_FILE
-from pipeline.dataset.manifest import MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE
+from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
-from pipeline.layer import LAYERS
 from pipeline.publish.card import CARD_FILE
 from pipeline.verify.deep import DeepCheck
 from pipeline.verify.derived import DerivedCheck
@@ -37,7 +36,7 @@ MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerifyReport:
     """What `verify` found."""
 
     shards: int
@@ -66,7 +65,7 @@ def verify(
     weights: WeightsStore,
     device: str,
     progress: Callable[[int], None] = lambda rows: None,
-) -> Report:
+) -> VerifyReport:
     """Check every file, hash, count and member of a data set and its layers; with `deep`, compute each condition again.
 
     `progress` is told of rows as they are checked, from several threads; `rows_to_check` is their sum. Raises
@@ -91,23 +90,19 @@ def verify(
     )
     walk = _walk(directory, about, check, plans, is_known=not of_whole)
     problems += walk.problems
-    for name in _layer_names(directory):
+    for name in layer_names(directory):
         found = _verify_layer(directory / LAYERS / name, about, check, walk, weights, device)
         problems += (replace(problem, layer=name) for problem in found)
-    return Report(walk.shards, walk.samples, tuple(problems))
+    return VerifyReport(walk.shards, walk.samples, tuple(problems))
 
 
 def rows_to_check(directory: Directory) -> int:
     """How many rows `verify` tells `progress` of, if all is well. Raises ManifestError if dataset.json is unusable."""
     rows = read_description(directory).manifest.totals.rows
-    for name in _layer_names(directory):
+    for name in layer_names(directory):
         with contextlib.suppress(ManifestError):  # which `verify` reports
             rows += read_description(directory / LAYERS / name).manifest.totals.rows
     return rows
-
-
-def _layer_names(directory: Directory) -> list[str]:
-    return sorted(name for name in (directory / LAYERS).names() if not name.startswith("."))
 
 
 def _verify_layer(

@@ -27,7 +27,7 @@ from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
 from stages.annotators.protocol import Annotator, AnnotatorConfig
 from stages.errors import ConfigError, WeightsError
 from stages.hardware.precision import resolve_device
-from stages.hardware.process import settle_process
+from stages.hardware.process import configure_process
 from stages.image.encode import encode_member
 from stages.load import load_labels
 from stages.members import load_pixels, read_crop
@@ -61,7 +61,7 @@ class DeepCheck:
         _check_weights(config, manifest, weights)
         self._weights = weights
         self._device = resolve_device(device)
-        settle_process(self._device, os.cpu_count() or 1)  # as the data set was made
+        configure_process(self._device, os.cpu_count() or 1)  # as the data set was made
         self._image_format = config.image.format
         self._loading = loading_of(config)
         self._lock = threading.Lock()

@@ -6,11 +6,11 @@ Hidden files are let be: no reader sees them, and a copy that came through a hub
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from pipeline.dataset.manifest import LAYERS
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.replaced_tars import is_tar_of, replaced_tars
 from pipeline.dataset.shards import RECORD_SUFFIX
 from pipeline.dataset.storage import PARTIAL, Directory
-from pipeline.layer import LAYERS
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 from stages.errors import ShardCorrupt
 

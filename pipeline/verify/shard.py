@@ -105,7 +105,7 @@ class ShardCheck:
         except FileNotFoundError:
             yield Problem(record.name, "", f"{record.tar} must be there, got none; {REMAKE_SHARD}")
         except OSError as error:
-            yield Problem(record.name, "", f"{record.tar} must be readable, got {error}; mend the storage")
+            yield Problem(record.name, "", f"{record.tar} must be readable, got {error}; fix the storage")
 
     def _check_sample(
         self,

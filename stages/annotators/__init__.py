@@ -1,0 +1,1 @@
+"""What makes a condition out of an image."""

@@ -1,0 +1,1 @@
+"""What depends on the machine: precision, threads, memory, and faster arithmetic with equal results."""

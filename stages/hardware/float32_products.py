@@ -14,7 +14,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 MADE_BY_AMD = "AuthenticAMD"
 
 
-def settle_float32_products(device: str) -> bool:
+def configure_float32_products(device: str) -> bool:
     """Let this process, which computes on `device`, multiply float32 by oneDNN if that is faster; return whether."""
     import torch
 

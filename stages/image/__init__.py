@@ -1,0 +1,1 @@
+"""What happens to pixels: decoding, cropping, encoding, and the label maps that are cut along."""

@@ -1,0 +1,1 @@
+"""What is taken from the reference implementations: their networks, without their side effects."""

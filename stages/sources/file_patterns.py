@@ -26,7 +26,7 @@ def find_names(
     for pattern in patterns:
         matches = sorted(_matches(files, root, where, pattern)) if glob.has_magic(pattern) else [pattern]
         if not matches:
-            raise SourceError(f"{setting} {pattern} must match files in {where}, got none; mend the pattern or root")
+            raise SourceError(f"{setting} {pattern} must match files in {where}, got none; fix the pattern or root")
         names += matches
     return tuple(dict.fromkeys(names))
 
@@ -36,5 +36,5 @@ def _matches(files: "AbstractFileSystem", root: str, where: str, pattern: str) -
         with driver_errors():
             found = files.glob(f"{glob.escape(root)}/{pattern}")
     except OSError as error:
-        raise SourceError(f"{where} must be readable, got {error}; mend the storage and run again") from None
+        raise SourceError(f"{where} must be readable, got {error}; fix the storage and run again") from None
     return [path.removeprefix(root).lstrip("/") for path in found]

@@ -164,7 +164,7 @@ def open_dataset(source: HuggingFaceSource) -> "Dataset":
         cause = " ".join(str(error.__cause__ or error).split())
         raise SourceError(
             f"source {source.path} must be a data set that `datasets` can load, got {type(error).__name__}: {cause}; "
-            "mend source.path, name, split or revision, or download it first"
+            "fix source.path, name, split or revision, or download it first"
         ) from None
     for setting in ("image_column", "caption_column"):
         if getattr(source, setting) not in dataset.column_names:

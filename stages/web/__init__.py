@@ -1,0 +1,1 @@
+"""How a URL is fetched, and which addresses are never asked."""

@@ -120,7 +120,7 @@ def _receive(url: str, partial: Path, size_bytes: int | None, progress: Progress
         try:
             return _receive_rest(url, partial, size_bytes, progress)
         except _Interrupted as broken:
-            # A name that does not resolve or a refused connection will not mend itself in seconds, unless the same
+            # A name that does not resolve or a refused connection will not go away in seconds, unless the same
             # server was there a moment ago.
             answered |= not isinstance(broken.__cause__, urllib.error.URLError) or isinstance(
                 broken.__cause__, urllib.error.HTTPError

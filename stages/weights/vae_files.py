@@ -45,12 +45,12 @@ def weights_file(directory: Path, variant: str | None = None) -> Path:
     there = sorted(path.name for path in directory.glob(f"{STEM}*"))
     got = ", ".join(there) or "none"
     if any(".index." in name for name in there):
-        mend = "save it in one file, with save_pretrained(..., max_shard_size='10GB')"
+        fix = "save it in one file, with save_pretrained(..., max_shard_size='10GB')"
     elif there:
-        mend = "name the variant that is there"
+        fix = "name the variant that is there"
     else:
-        mend = "save or download the model again"
-    raise WeightsError(f"weights of the VAE must be {directory / names[0]} or {names[1]}, got {got}; {mend}")
+        fix = "save or download the model again"
+    raise WeightsError(f"weights of the VAE must be {directory / names[0]} or {names[1]}, got {got}; {fix}")
 
 
 def _names(variant: str | None) -> tuple[str, str]:

@@ -110,7 +110,7 @@ def test_label_maps_that_are_away_are_an_outage(
 
     with monkeypatch.context() as patched:
         patched.setattr("pipeline.execution.origins.load_labels", away)
-        with pytest.raises(TooManyRejected, match=r"got 5 lost, first 000000000: missing_labels \(not mounted\); mend"):
+        with pytest.raises(TooManyRejected, match=r"got 5 lost, first 000000000: missing_labels \(not mounted\); fix"):
             add(make_config(annotators=SEGMENTATION), data_set)
     assert add(make_config(annotators=SEGMENTATION), data_set).manifest.totals.samples == 12
 

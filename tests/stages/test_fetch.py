@@ -92,7 +92,7 @@ def test_a_storage_that_goes_on_failing_is_an_error() -> None:
     FailingFileSystem.failures = ATTEMPTS
     with pytest.raises(
         SourceError,
-        match=r"failing://bucket/x\.bin must be readable, got RuntimeError: 503 slow down; mend the storage",
+        match=r"failing://bucket/x\.bin must be readable, got RuntimeError: 503 slow down; fix the storage",
     ):
         fetch("k", "failing://bucket", "x.bin")
 

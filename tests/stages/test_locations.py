@@ -118,7 +118,7 @@ def test_a_storage_that_fails_while_a_tar_is_listed_is_no_cut_tar(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(store.open("/bucket/0.tar")), "read", _fail)
-    with pytest.raises(SourceError, match=r"store://bucket/0\.tar must be readable, got DriverError: no range; mend"):
+    with pytest.raises(SourceError, match=r"store://bucket/0\.tar must be readable, got DriverError: no range; fix"):
         list(WebDatasetSource(root="store://bucket", tars="0.tar").batches())
 
 
@@ -135,7 +135,7 @@ def test_a_storage_that_is_out_of_reach_is_one_line(
     source: FolderSource | LaionSource | WebDatasetSource,
 ) -> None:
     Store.out_of_reach = True
-    with pytest.raises(SourceError, match=r"^store://bucket must be readable, got DriverError: no credentials; mend"):
+    with pytest.raises(SourceError, match=r"^store://bucket must be readable, got DriverError: no credentials; fix"):
         list(source.batches())
 
 

@@ -8,7 +8,7 @@ import torch
 
 from train.config import TrainConfig
 from train.loop.run import TrainJob, TrainSummary, train
-from train.loop.watch import Nobody, StepReport
+from train.loop.watch import SilentWatcher, StepReport
 from train.loop.worker import Worker
 from train.runs.checkpoint import ADAPTER_FILE, last_checkpoint, read_parameters
 from train.runs.metrics import read_metrics
@@ -39,7 +39,7 @@ def small_job(data: Path, run: Path, held_out: Path | None = None, **tables: Any
 
 
 def run_alone(job: TrainJob) -> TrainSummary:
-    return train(job, Worker(), Nobody())
+    return train(job, Worker(), SilentWatcher())
 
 
 def losses(run: Path) -> list[float]:
@@ -64,7 +64,7 @@ def difference(one: Path, other: Path) -> float:
     return float(distances.quantile(0.99))
 
 
-class StopAfter(Nobody):
+class StopAfter(SilentWatcher):
     """Asks a run to stop when so many steps are done."""
 
     def __init__(self, steps: int) -> None:

@@ -1,0 +1,1 @@
+"""What is frozen: Stable Diffusion, or a small one for tests."""

@@ -37,7 +37,7 @@ SHUFFLED_SAMPLES = 1000
 """By webdataset, as its documentation shows it."""
 
 
-class Contender(StrEnum):
+class LoaderName(StrEnum):
     """A way to read batches."""
 
     WEBDATASET = "webdataset"
@@ -47,7 +47,7 @@ class Contender(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LoadingSetting:
     """What all contenders have in common."""
 
     size_pixels: int
@@ -64,7 +64,7 @@ class Setting:
 class LoadBench:
     """The result of `bench_load`."""
 
-    setting: Setting
+    setting: LoadingSetting
     table: Table
     stored_bytes_per_second: Mapping[str, float]
     """Of the shards, and of the layer for latents: what the storage has to give each contender."""
@@ -80,7 +80,7 @@ class LoadBench:
         return self.table.for_machines(images) | {"setting": asdict(self.setting)} | stored
 
 
-def bench_load(setting: Setting, rounds: int, say: Say) -> LoadBench:
+def bench_load(setting: LoadingSetting, rounds: int, say: Say) -> LoadBench:
     """Time the contenders on one data set."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as name:
         scratch = Path(name)
@@ -88,9 +88,9 @@ def bench_load(setting: Setting, rounds: int, say: Say) -> LoadBench:
         fresh(make_data, setting, scratch)
         say("what this machine can do at most")
         limits = fresh(decoding_limits, setting, scratch)
-        contenders = {each: partial(fresh, seconds_per_image, setting, scratch, each) for each in Contender}
+        contenders = {each: partial(fresh, seconds_per_image, setting, scratch, each) for each in LoaderName}
         rows = rows_of(contenders, rounds, say, limits)
-        stored = {each: stored_bytes(scratch / "data", each) / setting.samples for each in Contender}
+        stored = {each: stored_bytes(scratch / "data", each) / setting.samples for each in LoaderName}
     size = f"{setting.size_pixels}x{setting.size_pixels}"
     return LoadBench(
         setting,
@@ -99,11 +99,11 @@ def bench_load(setting: Setting, rounds: int, say: Say) -> LoadBench:
             f"{this_machine().cpus:g} cores, {rounds} rounds of {setting.batches} batches, from the page cache",
             rows,
         ),
-        {row.name: row.images_per_second * stored[Contender(row.name)] for row in rows},
+        {row.name: row.images_per_second * stored[LoaderName(row.name)] for row in rows},
     )
 
 
-def make_data(setting: Setting, scratch: Path) -> None:
+def make_data(setting: LoadingSetting, scratch: Path) -> None:
     """Save the base model, prepare scenes with a condition, and encode them."""
     from pipeline.config import PrepareConfig, check_config
     from pipeline.dataset.storage import Directory
@@ -132,15 +132,15 @@ def make_data(setting: Setting, scratch: Path) -> None:
     prepare_layer(latents, data, executor, weights, lambda sentence: None)
 
 
-def stored_bytes(data: Path, contender: Contender) -> int:
+def stored_bytes(data: Path, contender: LoaderName) -> int:
     """Sum up the tars that a contender reads."""
     tars = [*data.glob("shards/*.tar")]
-    if contender is Contender.LATENTS:
+    if contender is LoaderName.LATENTS:
         tars += data.glob("layers/latents/shards/*.tar")
     return sum(tar.stat().st_size for tar in tars)
 
 
-def decoding_limits(setting: Setting, scratch: Path) -> dict[Contender, Limit]:
+def decoding_limits(setting: LoadingSetting, scratch: Path) -> dict[LoaderName, Limit]:
     """Measure what decoding the stored pictures takes on all cores, with nothing read, drawn or stacked.
 
     Latents are numbers that need no decoding, but their condition is a picture too.
@@ -148,14 +148,14 @@ def decoding_limits(setting: Setting, scratch: Path) -> dict[Contender, Limit]:
     from stages.image.decode import decode_stored
     from train.data.conditions import decode_condition
 
-    reader = open_reader(_config(setting, scratch, Contender.IMAGES), scratch / "data")
+    reader = open_reader(_config(setting, scratch, LoaderName.IMAGES), scratch / "data")
     places = [(shard.name, position) for shard in reader.shards for position in range(shard.samples)]
     samples = [reader.sets[0].read(*place)[1] for place in places]
     image = _seconds_on_all_cores(decode_stored, [each["jpg"] for each in samples])
     decode_picture = partial(decode_condition, where="the data of the bench")
     condition = _seconds_on_all_cores(decode_picture, [each[f"{CONDITION}.png"] for each in samples])
     of_both, of_one = (Limit(seconds, Bottleneck.DECODING) for seconds in (image + condition, condition))
-    return dict.fromkeys(Contender, of_both) | {Contender.LATENTS: of_one}
+    return dict.fromkeys(LoaderName, of_both) | {LoaderName.LATENTS: of_one}
 
 
 def _seconds_on_all_cores(decode: Callable[[bytes], object], files: Sequence[bytes]) -> float:
@@ -168,10 +168,10 @@ def _seconds_on_all_cores(decode: Callable[[bytes], object], files: Sequence[byt
         return (time.perf_counter() - started) / len(files)
 
 
-def seconds_per_image(setting: Setting, scratch: Path, contender: Contender) -> float:
+def seconds_per_image(setting: LoadingSetting, scratch: Path, contender: LoaderName) -> float:
     """Read batches with one contender; return the mean seconds of an image. Wants a process of its own."""
-    if contender in (Contender.WEBDATASET, Contender.WORKERS):
-        processes = setting.workers if contender is Contender.WORKERS else 0
+    if contender in (LoaderName.WEBDATASET, LoaderName.WORKERS):
+        processes = setting.workers if contender is LoaderName.WORKERS else 0
         return _timed(webdataset_batches(setting, scratch / "data", processes), setting)
     from train.data.loader import loading
 
@@ -181,7 +181,7 @@ def seconds_per_image(setting: Setting, scratch: Path, contender: Contender) -> 
         return _timed(batches, setting)
 
 
-def webdataset_batches(setting: Setting, data: Path, processes: int) -> Iterator[object]:
+def webdataset_batches(setting: LoadingSetting, data: Path, processes: int) -> Iterator[object]:
     """Read batches without end as webdataset's documentation shows it; with 0 processes in this one."""
     import webdataset
 
@@ -199,7 +199,7 @@ def open_reader(config: TrainConfig, data: Path) -> "VisitReader":
     return prepare_run(config, [str(data)], None).read
 
 
-def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfig:
+def _config(setting: LoadingSetting, scratch: Path, contender: LoaderName) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "name": "bench",
@@ -210,13 +210,13 @@ def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfi
                 "max_steps": setting.batches,
                 "batch_size": setting.batch_size,
                 "device": "cpu",
-                "latents": "auto" if contender is Contender.LATENTS else "never",
+                "latents": "auto" if contender is LoaderName.LATENTS else "never",
             },
         }
     )
 
 
-def _timed(batches: Iterator[object], setting: Setting) -> float:
+def _timed(batches: Iterator[object], setting: LoadingSetting) -> float:
     for _ in itertools.islice(batches, WARM_UP_BATCHES):
         pass
     started = time.perf_counter()

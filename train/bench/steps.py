@@ -22,7 +22,7 @@ import torch
 from pipeline.bench.device import device_name, finish
 from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of, multiplied_dtype
 from pipeline.bench.measure import Say, Table, compared, fresh, in_turn, peak_memory_bytes
-from stages.hardware.float32_products import settle_float32_products
+from stages.hardware.float32_products import configure_float32_products
 from stages.hardware.precision import Dtype
 from train.base.caption_cache import CaptionCache
 from train.bench.models import ModelName
@@ -32,7 +32,7 @@ from train.loop.optimization import Optimization
 
 if TYPE_CHECKING:
     from train.data.batch import Batch
-    from train.loop.preparation import Prepared
+    from train.loop.preparation import RunParts
 
 WARM_UP_STEPS = 2
 CONDITION = "color"
@@ -58,7 +58,7 @@ USUAL = {
 }
 
 
-class Contender(StrEnum):
+class LoopName(StrEnum):
     """A way to train the adapter."""
 
     PLAIN = "plain diffusers loop"
@@ -68,7 +68,7 @@ class Contender(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class StepSetting:
     """What all contenders have in common."""
 
     model: ModelName
@@ -97,7 +97,7 @@ class Measured:
 class TrainBench:
     """The result of `bench_train`."""
 
-    setting: Setting
+    setting: StepSetting
     table: Table
     peak_memory_bytes: Mapping[str, int]
     """Of each contender, the median of the rounds."""
@@ -115,7 +115,7 @@ class TrainBench:
         return self.table.for_machines(images) | {"setting": asdict(self.setting)} | own
 
 
-def bench_train(setting: Setting, rounds: int, say: Say) -> TrainBench:
+def bench_train(setting: StepSetting, rounds: int, say: Say) -> TrainBench:
     """Time the plain loop and condset's step on one base model."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         say(f"making the data set and the random {setting.model}")
@@ -123,14 +123,14 @@ def bench_train(setting: Setting, rounds: int, say: Say) -> TrainBench:
         say("what this machine can do at most")
         dtype = multiplied_dtype(setting.dtype, setting.device)
         rate = fresh(best_rates, (dtype,), rounds, setting.device)[dtype]
-        measured: dict[Contender, list[Measured]] = {contender: [] for contender in Contender}
-        for contender in in_turn(Contender, rounds, say):
+        measured: dict[LoopName, list[Measured]] = {contender: [] for contender in LoopName}
+        for contender in in_turn(LoopName, rounds, say):
             measured[contender].append(fresh(measure, setting, Path(scratch), contender))
     return summarised(measured, setting, rounds, rate)
 
 
 def summarised(
-    measured: Mapping[Contender, Sequence[Measured]], setting: Setting, rounds: int, rate: float
+    measured: Mapping[LoopName, Sequence[Measured]], setting: StepSetting, rounds: int, rate: float
 ) -> TrainBench:
     """Reduce the rounds of each contender to the medians of their median steps.
 
@@ -157,7 +157,7 @@ def summarised(
     )
 
 
-def make_inputs(setting: Setting, scratch: Path) -> None:
+def make_inputs(setting: StepSetting, scratch: Path) -> None:
     """Save the base model, prepare as many scenes as the steps visit, and encode them."""
     from pipeline.config import ExecutionConfig, PrepareConfig, check_config
     from pipeline.dataset.storage import Directory
@@ -189,7 +189,7 @@ def make_inputs(setting: Setting, scratch: Path) -> None:
     )
 
 
-def measure(setting: Setting, scratch: Path, contender: Contender) -> Measured:
+def measure(setting: StepSetting, scratch: Path, contender: LoopName) -> Measured:
     """Take the steps of one contender; in a process of its own if its memory is to be its own."""
     from train.data.loader import loading
     from train.loop.preparation import prepare_run
@@ -213,7 +213,7 @@ def measure(setting: Setting, scratch: Path, contender: Contender) -> Measured:
     return Measured(seconds[-setting.steps :], losses, _peak_memory(on_gpu), step_flops)
 
 
-def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfig:
+def _config(setting: StepSetting, scratch: Path, contender: LoopName) -> TrainConfig:
     """The run that `condset train` would be told to make; a new caption in every visit is one that is not kept."""
     return TrainConfig.model_validate(
         {
@@ -225,24 +225,24 @@ def _config(setting: Setting, scratch: Path, contender: Contender) -> TrainConfi
                 "batch_size": setting.batch_size,
                 "device": setting.device,
                 "dtype": setting.dtype,
-                "channels_last": contender is not Contender.PLAIN,
-                "latents": "never" if contender in (Contender.PLAIN, Contender.IMAGES) else "auto",
-                "caption_cache": REMEMBERED_CAPTIONS if contender is Contender.REMEMBERED else 0,
+                "channels_last": contender is not LoopName.PLAIN,
+                "latents": "never" if contender in (LoopName.PLAIN, LoopName.IMAGES) else "auto",
+                "caption_cache": REMEMBERED_CAPTIONS if contender is LoopName.REMEMBERED else 0,
             },
         }
     )
 
 
 def _stepper(
-    config: TrainConfig, contender: Contender, prepared: "Prepared", ranges: Sequence[range]
+    config: TrainConfig, contender: LoopName, prepared: "RunParts", ranges: Sequence[range]
 ) -> "Callable[[Batch], float]":
     """Make what takes a step on a batch and returns its loss, as `train` settles the process for it."""
-    if contender is Contender.PLAIN:
+    if contender is LoopName.PLAIN:
         return PlainLoop(prepared.base.parts, prepared.adapter, prepared.base.device, prepared.base.dtype).step
-    settle_float32_products(prepared.base.device.type)
+    configure_float32_products(prepared.base.device.type)
     optimization = Optimization(prepared.adapter, prepared.base, config.optimizer, config.loop.max_steps)
     captions = CaptionCache(prepared.base, config.loop.caption_cache)
-    if contender is Contender.REMEMBERED:
+    if contender is LoopName.REMEMBERED:
         for indices in ranges:
             captions([prepared.read(index).draws.caption for index in indices])
 

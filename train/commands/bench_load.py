@@ -21,8 +21,8 @@ def bench_load(
     """Shards to training batches: webdataset's loader, and condset's with images and with cached latents."""
     import json
 
-    from train.bench.loading import Setting
+    from train.bench.loading import LoadingSetting
     from train.bench.loading import bench_load as measure
 
-    result = measure(Setting(size, batch, batches, samples, workers), rounds, say)
+    result = measure(LoadingSetting(size, batch, batches, samples, workers), rounds, say)
     print(json.dumps(result.for_machines(images), indent=2) if as_json else "\n".join(result.lines(images)))

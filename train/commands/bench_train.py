@@ -33,14 +33,14 @@ def bench_train(
     import json
 
     from stages.hardware.precision import resolve_device, resolve_dtype
-    from train.bench.steps import USUAL, Setting
+    from train.bench.steps import USUAL, StepSetting
     from train.bench.steps import bench_train as measure
 
     found = resolve_device(device)
     results = []
     for name in model or ([ModelName.SD15] if found == "cuda" else [ModelName.TINY, ModelName.HALF]):
         usual = USUAL[name]
-        setting = Setting(
+        setting = StepSetting(
             model=name,
             size_pixels=size or usual.size_pixels,
             batch_size=batch or usual.batch_size,

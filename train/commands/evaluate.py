@@ -3,15 +3,21 @@
 Nothing heavy is imported at module level: `condset --help` loads this file.
 """
 
-import shlex
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli import DeviceName, ExecutorName, WeightsDir, choose_executor
+from pipeline.commands.interruption import resumable
+from pipeline.commands.options import (
+    DeviceName,
+    ExecutorName,
+    Executors,
+    RayAddress,
+    WeightsDir,
+    choose_executor,
+    weights_store,
+)
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
 from train.commands.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
@@ -47,12 +53,8 @@ def evaluate(
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="That the base runs in.")] = "auto",
     weights_dir: WeightsDir = None,
-    executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
-        ExecutorName.RAY
-    ),
-    ray_address: Annotated[
-        str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
-    ] = None,
+    executor: Executors = ExecutorName.RAY,
+    ray_address: RayAddress = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Drawing, then extracting workers.", show_default="as the machine allows")
     ] = None,
@@ -62,8 +64,7 @@ def evaluate(
 ) -> None:
     """Measure fidelity: draw held-out samples, extract their conditions again and compare, with controls."""
     from pipeline.config import ExecutionConfig
-    from stages.weights.store import WeightsStore
-    from train.fidelity.evaluate import EvaluationJob, Surroundings
+    from train.fidelity.evaluate import Environment, EvaluationJob
     from train.fidelity.evaluate import evaluate as measure
     from train.fidelity.report import report_table
 
@@ -84,18 +85,13 @@ def evaluate(
         execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),
     )
     choose_executor(executor, ray_address)  # refuses options that do not go together before anything is read
-    surroundings = Surroundings(
+    environment = Environment(
         executor=lambda: choose_executor(executor, ray_address),
-        weights=WeightsStore(weights_dir and weights_dir.absolute()),
+        weights=weights_store(weights_dir),
         say=say,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems interrupt with it
-    try:
-        found = measure(job, surroundings)
-    except KeyboardInterrupt:
-        again = shlex.join(["condset", *sys.argv[1:]])
-        print(f"interrupted; committed shards of pictures stay. Go on with: {again}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with resumable("committed shards of pictures stay"):
+        found = measure(job, environment)
     print(report_table(found.report))
     state = "is complete already" if found.was_complete else "is complete"
     print(f"\n{out} {state}: {out / 'eval.json'}, {out / 'sheet.png'}")

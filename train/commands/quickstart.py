@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import ExecutorName, choose_executor, run_prepare
+from pipeline.commands.make.prepare import run_prepare
+from pipeline.commands.options import ExecutorName, choose_executor
 from pipeline.commands.say import say
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def quickstart(
     from stages.weights.store import WeightsStore
     from train.commands.train import run_train
     from train.config import TrainConfig
-    from train.fidelity.evaluate import Surroundings, evaluate
+    from train.fidelity.evaluate import Environment, evaluate
     from train.fidelity.report import report_table
     from train.loop.run import TrainJob
 
@@ -43,7 +44,7 @@ def quickstart(
     run_prepare(load_config(CONFIGS / "data.toml", HELD_OUT, PrepareConfig), held_out, InlineExecutor(), None)
     run_train(TrainJob(load_config(CONFIGS / "train.toml", [], TrainConfig), (data,), held_out, run))
     job = quickstart_evaluation((run,), held_out, out / "eval", SAMPLES)
-    quiet = Surroundings(InlineExecutor, WeightsStore(None), say)
+    quiet = Environment(InlineExecutor, WeightsStore(None), say)
     print(report_table(evaluate(job, quiet).report))
     picture = sorted((run / "previews").glob("*.png"))[-1]
     print(f"{picture} shows held-out conditions, the base model alone and with the adapter")

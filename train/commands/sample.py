@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import DeviceName
+from pipeline.commands.options import DeviceName
 from stages.hardware.precision import Dtype
 from train.commands.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
 
@@ -45,14 +45,14 @@ def sample(
     from rich.console import Console
     from rich.progress import Progress
 
-    from train.sampling.controls import pair_guides
+    from train.sampling.controls import pair_controls
     from train.sampling.pictures import SampleJob, parse_size
     from train.sampling.pictures import sample as draw
 
     job = SampleJob(
         prompt=prompt,
         out=out,
-        guides=pair_guides(adapter or [], condition or [], weight or [], condition_kind or []),
+        controls=pair_controls(adapter or [], condition or [], weight or [], condition_kind or []),
         base=base,
         size_pixels=None if size is None else parse_size(size),
         negative=negative,

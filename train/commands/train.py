@@ -1,11 +1,11 @@
 """`condset train`: fit an adapter on finished data sets, or go on where the last run stopped."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipeline.commands.interruption import resumable
 
 if TYPE_CHECKING:
     from train.loop.run import TrainJob
@@ -44,21 +44,16 @@ def run_train(job: "TrainJob", num_workers: int = 1, ray_address: str | None = N
     """Train and say what was done; an interrupted run ends with exit 130 and what to type to go on."""
     from train.loop.watch import terminal
 
-    try:
-        with terminal() as watch:
-            if num_workers == 1:
-                from train.loop.run import train as run
-                from train.loop.worker import Worker
+    with resumable("every finished step is kept"), terminal() as watch:
+        if num_workers == 1:
+            from train.loop.run import train as run
+            from train.loop.worker import Worker
 
-                summary = run(job, Worker(), watch)
-            else:
-                from train.loop.ray import train_on_ray
+            summary = run(job, Worker(), watch)
+        else:
+            from train.loop.ray import train_on_ray
 
-                summary = train_on_ray(job, num_workers, ray_address, watch)
-    except KeyboardInterrupt:
-        again = shlex.join(["condset", *sys.argv[1:]])
-        print(f"interrupted; every finished step is kept. Go on with: {again}", file=sys.stderr)
-        raise typer.Exit(130) from None
+            summary = train_on_ray(job, num_workers, ray_address, watch)
     if summary.steps_made == 0:
         print(f"{job.run} is complete already: {summary.steps} steps, {summary.checkpoint.name}")
     else:

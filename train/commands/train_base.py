@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import DeviceName, Sets
+from pipeline.commands.interruption import resumable
+from pipeline.commands.options import DeviceName, Sets
 
 
 def train_base(
@@ -36,9 +37,6 @@ def train_base(
             if bar.disable:
                 print(f"{name} step {done}, loss {loss:.4f}", flush=True)
 
-        try:
+        with resumable("the last checkpoint stays"):
             model = make_base(recipe, out, resolve_device(device.value), stepped)
-        except KeyboardInterrupt:
-            errors.print(f"interrupted; type the same command to go on from the last checkpoint in {out}")
-            raise typer.Exit(130) from None
     print(f"{model} is complete: its card is {model / 'README.md'}")

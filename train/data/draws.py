@@ -1,7 +1,6 @@
-"""The objective: what is drawn at random for a sample, and the loss.
+"""What is drawn at random for one visit of a sample.
 
     (seed, purpose, global sample index) ──> time step, noise, posterior noise, caption, drop, flip, threshold
-    x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise ──UNet──> prediction ──mean squared error──> loss
 
 The invariant: everything random is a function of (seed, purpose, global sample index), so two workers draw what one
 with accumulation draws, and a resumed run what an uninterrupted one does.
@@ -9,7 +8,7 @@ with accumulation draws, and a resumed run what an uninterrupted one does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,11 +16,6 @@ from pydantic import Field
 from stages.randomness import pick, random_for
 from stages.records import Float32Array
 from stages.settings import Settings
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from train.base.protocol import Prediction
 
 
 class ObjectiveConfig(Settings):
@@ -76,24 +70,3 @@ def draw_caption(drop: float, seed: int, index: int, captions: Sequence[str]) ->
     if random_for(seed, "caption drop", index).random() < drop:
         return ""
     return pick(random_for(seed, "caption", index), captions)
-
-
-def add_noise(latents_bchw: "Tensor", noise_bchw: "Tensor", signal_b: "Tensor") -> "Tensor":
-    """Mix latents with noise; `signal_b` is the cumulative alpha of each time step (arXiv 2006.11239, eq. 4)."""
-    signal = signal_b[:, None, None, None]
-    return signal.sqrt() * latents_bchw + (1 - signal).sqrt() * noise_bchw
-
-
-def prediction_target(
-    prediction: "Prediction", latents_bchw: "Tensor", noise_bchw: "Tensor", signal_b: "Tensor"
-) -> "Tensor":
-    """Return what the UNet should predict: the noise, or the velocity (arXiv 2202.00512, appendix D)."""
-    if prediction == "epsilon":
-        return noise_bchw
-    signal = signal_b[:, None, None, None]
-    return signal.sqrt() * noise_bchw - (1 - signal).sqrt() * latents_bchw
-
-
-def sample_losses(prediction_bchw: "Tensor", target_bchw: "Tensor") -> "Tensor":
-    """Return the mean squared error of each sample, (batch,)."""
-    return (prediction_bchw - target_bchw).square().mean(dim=(1, 2, 3))

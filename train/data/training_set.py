@@ -14,10 +14,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pipeline.dataset.manifest import MANIFEST_FILE, SHARDS_FILE, ConditionEntry, Manifest, load_finished, read_manifest
+from pipeline.dataset.manifest import (
+    LAYERS,
+    MANIFEST_FILE,
+    SHARDS_FILE,
+    ConditionEntry,
+    Manifest,
+    layer_names,
+    load_finished,
+    read_manifest,
+)
 from pipeline.dataset.shards import RECORD_SUFFIX, SampleEntry, ShardRecord, read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.layer import LAYERS
 from stages.errors import ConfigError, ManifestError, ShardCorrupt
 from stages.records import Condition
 
@@ -160,7 +168,7 @@ def _homes(directory: Directory, base: Manifest) -> dict[str, Directory]:
     Raises ManifestError if a layer belongs to another data set.
     """
     homes = {entry.name: directory for entry in base.conditions}
-    for name in sorted((directory / LAYERS).names()):
+    for name in layer_names(directory):
         layer = directory / LAYERS / name
         if not layer.exists(MANIFEST_FILE):  # not finished yet, or no layer
             continue

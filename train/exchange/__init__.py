@@ -1,0 +1,1 @@
+"""How adapters come and go: stored, exported, described."""

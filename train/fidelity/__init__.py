@@ -1,1 +1,1 @@
-"""Fidelity: how well pictures follow their conditions, measured by extracting the conditions again."""
+"""Do pictures follow their conditions?"""

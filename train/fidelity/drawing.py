@@ -18,6 +18,7 @@ from stages.errors import ConfigError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.records import ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.weights.store import WeightsStore
+from train.adapters.features import adapter_features
 from train.adapters.spatial import compose
 from train.base.config import AnyDiffusion
 from train.base.load import load_base
@@ -25,14 +26,13 @@ from train.base.protocol import FrozenDiffusion
 from train.fidelity.adapters import AdapterFile
 from train.fidelity.held_out import HeldOutConfig
 from train.fidelity.variants import REAL, Variant
-from train.loop.step import adapter_features
 from train.sampling.denoise import sample_pictures, starting_noise
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Drawn(StrEnum):
+class DrawnMember(StrEnum):
     """What a painter makes; no condition of a data set, so no configuration can ask for it."""
 
     PICTURES = "pictures"
@@ -42,7 +42,7 @@ class Drawn(StrEnum):
 class Drawing:
     """What is drawn of each sample, and how: the `AnnotatorConfig` of a painter."""
 
-    condition: ClassVar[Any] = Drawn.PICTURES
+    condition: ClassVar[Any] = DrawnMember.PICTURES
     algorithm_version: ClassVar[int] = 1
 
     held_out: HeldOutConfig
@@ -59,7 +59,7 @@ class Drawing:
 
     @property
     def kind(self) -> str:
-        return Drawn.PICTURES
+        return DrawnMember.PICTURES
 
     @property
     def extensions(self) -> tuple[str, ...]:

@@ -21,16 +21,16 @@ from stages.weights.store import WeightsStore
 from train.base.config import StableDiffusionConfig, model_name
 from train.base.load import load_base
 from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
-from train.fidelity.drawing import Drawing, Drawn
+from train.fidelity.drawing import Drawing, DrawnMember
 from train.fidelity.extraction import Extraction
 from train.fidelity.held_out import HeldOut, HeldOutConfig
 from train.fidelity.measures.measures import Fidelity, fidelity_of
 from train.fidelity.pictures import Pictures
 from train.fidelity.protocol_figures import judge
-from train.fidelity.protocols import Protocol, open_networks, protocol_of
+from train.fidelity.protocols import EvalProtocol, open_networks, protocol_of
 from train.fidelity.report import (
     EVAL_FORMAT,
-    Report,
+    EvalReport,
     claim,
     figures_of,
     write_report,
@@ -75,7 +75,7 @@ class EvaluationJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """What an evaluation is given by its caller."""
 
     executor: Callable[[], Executor]
@@ -89,11 +89,11 @@ class Surroundings:
 class Evaluated:
     """A complete evaluation."""
 
-    report: Report
+    report: EvalReport
     was_complete: bool
 
 
-def evaluate(job: EvaluationJob, surroundings: Surroundings) -> Evaluated:
+def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     """Draw, extract, compare; goes on where an interrupted evaluation of the same settings stopped.
 
     Raises ConfigError for what does not fit together or an --out that holds something else, WeightsError before the
@@ -103,7 +103,7 @@ def evaluate(job: EvaluationJob, surroundings: Surroundings) -> Evaluated:
     conditions = tuple(run.config.condition for run in runs)
     held_out_config = HeldOutConfig(job.data, conditions, job.samples, _pictures_per_caption(job, protocol))
     held_out = held_out_config.open()
-    store, device, say = surroundings.weights, job.execution.device, surroundings.say
+    store, device, say = environment.weights, job.execution.device, environment.say
     fidelities = [
         fidelity_of(data, run.config.conditions, store, device) for data, run in zip(held_out.sets, runs, strict=True)
     ]
@@ -111,7 +111,7 @@ def evaluate(job: EvaluationJob, surroundings: Surroundings) -> Evaluated:
     drawing, vae_sha256 = _drawing(job, runs, held_out_config)
     inputs = _inputs(job, held_out, drawing, vae_sha256)
     pictures = Pictures(job.out, drawing, fingerprint(inputs))
-    extraction = Extraction(held_out, fidelities, pictures, job.execution, surroundings.executor, store, say)
+    extraction = Extraction(held_out, fidelities, pictures, job.execution, environment.executor, store, say)
     extraction.check()
     if protocol is not None:
         protocol.check(held_out.size_pixels)
@@ -122,13 +122,15 @@ def evaluate(job: EvaluationJob, surroundings: Surroundings) -> Evaluated:
     if there is not None:
         return Evaluated(there, was_complete=True)
     _warn(job, runs, held_out, say)
-    pictures.draw_missing(extraction.config(drawing.variants[0]), surroundings.executor, store, say)
+    pictures.draw_missing(extraction.config(drawing.variants[0]), environment.executor, store, say)
     finished = _measured(job, report, extraction, protocol)
     write_report(job.out, finished)
     return Evaluated(finished, was_complete=False)
 
 
-def _measured(job: EvaluationJob, report: Report, extraction: Extraction, protocol: Protocol | None) -> Report:
+def _measured(
+    job: EvaluationJob, report: EvalReport, extraction: Extraction, protocol: EvalProtocol | None
+) -> EvalReport:
     """Extract and compare what is drawn, and write it down for each sample; returns the report with its figures."""
     held_out, pictures = extraction.held_out, extraction.pictures
     measures = {condition: each.measures for condition, each in zip(report.runs, extraction.fidelities, strict=True)}
@@ -147,7 +149,7 @@ def _measured(job: EvaluationJob, report: Report, extraction: Extraction, protoc
     return replace(report, complete=True, drawn_on=_drawn_on(pictures), figures=figures, of_protocol=of_protocol)
 
 
-def _pictures_per_caption(job: EvaluationJob, protocol: Protocol | None) -> int:
+def _pictures_per_caption(job: EvaluationJob, protocol: EvalProtocol | None) -> int:
     """Settle how many pictures each variant has of a sample; ConfigError if job and protocol disagree."""
     if protocol is None:
         return job.pictures_per_caption or 1
@@ -226,9 +228,9 @@ def _inputs(job: EvaluationJob, held_out: HeldOut, drawing: Drawing, vae_sha256:
 
 def _report(
     job: EvaluationJob, runs: Sequence[EvaluatedRun], held_out: HeldOut, drawing: Drawing, inputs: Inputs
-) -> Report:
+) -> EvalReport:
     """Describe the evaluation before anything is drawn."""
-    return Report(
+    return EvalReport(
         inputs=inputs,
         runs={str(run.config.condition): str(run.path) for run in runs},
         data=job.data,
@@ -259,7 +261,7 @@ def _drawn_on(pictures: Pictures) -> dict[str, str | int]:
     numerics = pictures.numerics()
     return {
         "device": numerics.device,
-        "dtype": numerics.dtypes[Drawn.PICTURES],
+        "dtype": numerics.dtypes[DrawnMember.PICTURES],
         "batch_size": numerics.batch_size,
         "threads_per_worker": numerics.threads_per_worker,
     }

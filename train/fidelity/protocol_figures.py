@@ -12,13 +12,13 @@ from stages.image.decode import decode_stored
 from train.fidelity.drawing import member_of
 from train.fidelity.held_out import HeldOut
 from train.fidelity.pictures import Pictures
-from train.fidelity.protocols import Figure, Judged, Networks, Protocol, figures
+from train.fidelity.protocols import EvalProtocol, Judged, Networks, ProtocolFigure, figures
 from train.fidelity.variants import REAL, Variant
 
 
 def judge(
-    protocol: Protocol, networks: Networks, pictures: Pictures, held_out: HeldOut
-) -> dict[str, dict[str, Figure]]:
+    protocol: EvalProtocol, networks: Networks, pictures: Pictures, held_out: HeldOut
+) -> dict[str, dict[str, ProtocolFigure]]:
     """Compute the figures of each variant; raises what `protocols.figures` raises."""
     seed = pictures.drawing.seed
     return {

@@ -1,6 +1,6 @@
 """Figures by named protocol: how the papers compared drawn pictures with real ones and with captions.
 
-    protocol_of(name) ──> Protocol ──open_networks──> Networks ──┐
+    protocol_of(name) ──> EvalProtocol ──open_networks──> Networks ──┐
     (drawn picture, real picture, caption) ... ──a few at a time─┴──figures──> FID, CLIP-T, CLIP-I
 
 Invariant: a figure depends on the pictures alone, not on the batches they come in, and memory does not grow with them
@@ -39,7 +39,7 @@ class FigureName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class EvalProtocol:
     """Which figures, of which pictures, by which networks. The held-out data set is the caller's: COCO val2017."""
 
     name: str
@@ -60,12 +60,12 @@ class Protocol:
             )
 
 
-PROTOCOLS: Mapping[str, Protocol] = {
+PROTOCOLS: Mapping[str, EvalProtocol] = {
     protocol.name: protocol
     for protocol in (
         # T2I-Adapter, arXiv 2302.08453, section 4.2: FID and CLIP score (ViT-L/14) on the 5,000 pictures of COCO's
         # validation set, one drawn for each, 512 x 512. It does not say whose Inception.
-        Protocol(
+        EvalProtocol(
             name="t2i-adapter",
             figures=(FigureName.FID, FigureName.CLIP_T),
             models=("inception_v3_fid", "clip_vit_l14", "clip_tokenizer"),
@@ -74,7 +74,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         # IP-Adapter, arXiv 2308.06721, section 4.2: the 5,000 pictures of COCO val2017 with captions, four drawn for
         # each, all averaged; CLIP-I and CLIP-T by CLIP ViT-L/14. Its CLIP-T is CLIPScore, 2.5 times the cosine.
-        Protocol(
+        EvalProtocol(
             name="ip-adapter",
             figures=(FigureName.CLIP_T, FigureName.CLIP_I),
             models=("clip_vit_l14", "clip_tokenizer"),
@@ -106,7 +106,7 @@ class Networks:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ProtocolFigure:
     """One number about all pictures, with the 95 % interval of its mean; FID is no mean and has none."""
 
     name: FigureName
@@ -116,14 +116,14 @@ class Figure:
     high: float | None = None
 
 
-def protocol_of(name: str) -> Protocol:
+def protocol_of(name: str) -> EvalProtocol:
     """Look a protocol up; ConfigError if there is none of this name."""
     if name not in PROTOCOLS:
         raise ConfigError(f"--protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}")
     return PROTOCOLS[name]
 
 
-def open_networks(protocol: Protocol, weights: WeightsStore, device: str) -> Networks:
+def open_networks(protocol: EvalProtocol, weights: WeightsStore, device: str) -> Networks:
     """Load the feature networks onto a device ("auto", "cpu", "cuda").
 
     Raises WeightsError for missing or wrong weights before any is loaded, ConfigError for a device that is not there.
@@ -142,12 +142,12 @@ def open_networks(protocol: Protocol, weights: WeightsStore, device: str) -> Net
 
 
 def figures(
-    protocol: Protocol,
+    protocol: EvalProtocol,
     networks: Networks,
     pictures: Iterable[Judged],
     seed: int = 0,
     batch_pictures: int = BATCH_PICTURES,
-) -> dict[str, Figure]:
+) -> dict[str, ProtocolFigure]:
     """Compute the protocol's figures, by name; `seed` is the intervals'.
 
     The pictures of one caption follow each other. Raises ConfigError for pictures of another size or number than the
@@ -168,26 +168,26 @@ def figures(
             cosines[FigureName.CLIP_I] += of_pictures
         number += len(batch)
     _check_number(protocol, number)
-    found: dict[str, Figure] = {}
+    found: dict[str, ProtocolFigure] = {}
     for name in protocol.figures:
         if name is FigureName.FID and distance is not None:
-            found[name] = Figure(name, number, distance.value())
+            found[name] = ProtocolFigure(name, number, distance.value())
         else:
             found[name] = _mean(name, cosines[name], protocol.pictures_per_caption, seed)
     return found
 
 
-def _mean(name: FigureName, cosines: Sequence[float], pictures_per_caption: int, seed: int) -> Figure:
+def _mean(name: FigureName, cosines: Sequence[float], pictures_per_caption: int, seed: int) -> ProtocolFigure:
     """Average over captions: the pictures of one are not independent, so that it is captions that are drawn again."""
     by_caption = [
         sum(cosines[first : first + pictures_per_caption]) / pictures_per_caption
         for first in range(0, len(cosines), pictures_per_caption)
     ]
     estimate = bootstrap(by_caption, seed, name)
-    return Figure(name, len(cosines), estimate.mean, estimate.low, estimate.high)
+    return ProtocolFigure(name, len(cosines), estimate.mean, estimate.low, estimate.high)
 
 
-def _batches(protocol: Protocol, pictures: Iterable[Judged], most: int) -> Iterator[list[Judged]]:
+def _batches(protocol: EvalProtocol, pictures: Iterable[Judged], most: int) -> Iterator[list[Judged]]:
     remaining = iter(pictures)
     while batch := list(islice(remaining, most)):
         for each in batch:
@@ -196,7 +196,7 @@ def _batches(protocol: Protocol, pictures: Iterable[Judged], most: int) -> Itera
         yield batch
 
 
-def _check_number(protocol: Protocol, number: int) -> None:
+def _check_number(protocol: EvalProtocol, number: int) -> None:
     if number == 0 or number % protocol.pictures_per_caption:
         raise ConfigError(
             f"--protocol {protocol.name} must have {protocol.pictures_per_caption} pictures of each caption, got "

@@ -15,9 +15,9 @@ from pipeline.dataset.fingerprint import Inputs, differences
 from stages.errors import ConfigError
 from train.fidelity.bootstrap import LEVEL, Estimate, bootstrap
 from train.fidelity.measures.measures import Measure, Scores
-from train.fidelity.protocols import Figure as ProtocolFigure
+from train.fidelity.protocols import ProtocolFigure
 from train.fidelity.variants import WITH, Variant, controls_of
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 
 EVAL_FILE = "eval.json"
 SAMPLES_FILE = "samples.jsonl"
@@ -29,7 +29,7 @@ ScoresOfVariants: TypeAlias = Mapping[str, Sequence[Scores]]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MeasureFigure:
     """One measure of one condition over all samples."""
 
     condition: str
@@ -44,7 +44,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvalReport:
     """eval.json."""
 
     inputs: Inputs
@@ -60,14 +60,14 @@ class Report:
     drawn_on: dict[str, str | int] = field(default_factory=dict)
     """Device, dtype and batch size of the drawing: what `auto` became."""
     complete: bool = False
-    figures: list[Figure] = field(default_factory=list)
+    figures: list[MeasureFigure] = field(default_factory=list)
     of_protocol: dict[str, dict[str, ProtocolFigure]] = field(default_factory=dict)
     """What the named protocol found: by variant, then by the figure's name."""
 
 
 def figures_of(
     condition: str, measures: Sequence[Measure], scores: ScoresOfVariants, variants: Sequence[Variant], seed: int
-) -> list[Figure]:
+) -> list[MeasureFigure]:
     """Average each measure of a condition over the samples that have it."""
     figures = []
     for position, measure in enumerate(measures):
@@ -80,7 +80,7 @@ def figures_of(
             for control in controls_of(variants)
         }
         figures.append(
-            Figure(
+            MeasureFigure(
                 condition=condition,
                 name=measure.name,
                 ideal=measure.ideal,
@@ -92,7 +92,7 @@ def figures_of(
     return figures
 
 
-def claim(out: Path, report: Report) -> Report | None:
+def claim(out: Path, report: EvalReport) -> EvalReport | None:
     """Take a directory for an evaluation, or go on in it; returns its report if it is complete already.
 
     Raises ConfigError if it holds another evaluation, naming what differs, or something else.
@@ -110,28 +110,28 @@ def claim(out: Path, report: Report) -> Report | None:
     return None
 
 
-def read_report(out: Path) -> Report:
+def read_report(out: Path) -> EvalReport:
     """Read eval.json; ConfigError if it is malformed."""
     try:
         fields = json.loads((out / EVAL_FILE).read_text())
         figures = [
-            Figure(**each | {name: _estimates(each[name]) for name in ("means", "differences")})
+            MeasureFigure(**each | {name: _estimates(each[name]) for name in ("means", "differences")})
             for each in fields.pop("figures")
         ]
         of_protocol = {
             variant: {name: ProtocolFigure(**each) for name, each in found.items()}
             for variant, found in fields.pop("of_protocol").items()
         }
-        return Report(**fields, figures=figures, of_protocol=of_protocol)
+        return EvalReport(**fields, figures=figures, of_protocol=of_protocol)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{out / EVAL_FILE} must be an evaluation's report, got {type(error).__name__}; give another --out"
         ) from None
 
 
-def write_report(out: Path, report: Report) -> None:
+def write_report(out: Path, report: EvalReport) -> None:
     """Write eval.json; CheckpointError if that cannot be done."""
-    with writing(out / EVAL_FILE):
+    with explain_write_errors(out / EVAL_FILE):
         out.mkdir(parents=True, exist_ok=True)
         partial = out / f".{EVAL_FILE}.partial"
         partial.write_text(json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
@@ -155,11 +155,11 @@ def write_samples(
                 for position, measure in enumerate(measures[condition])
             }
         lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    with writing(out / SAMPLES_FILE):
+    with explain_write_errors(out / SAMPLES_FILE):
         (out / SAMPLES_FILE).write_text("".join(lines))
 
 
-def report_table(report: Report) -> str:
+def report_table(report: EvalReport) -> str:
     """Lay the figures out as text, a block for each condition: means, then paired differences, with their intervals."""
     blocks = []
     for condition in report.runs:
@@ -178,7 +178,7 @@ def report_table(report: Report) -> str:
     return "\n\n".join([*blocks, f"means over samples [{LEVEL:.0%} interval, bootstrap]"])
 
 
-def _protocol_rows(report: Report) -> list[tuple[str, ...]]:
+def _protocol_rows(report: EvalReport) -> list[tuple[str, ...]]:
     """One row for each figure of the protocol; FID has no interval."""
     rows = [(str(report.inputs["protocol"]), *report.variants.values(), "pictures")]
     for name, first in next(iter(report.of_protocol.values())).items():

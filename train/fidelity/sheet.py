@@ -11,7 +11,7 @@ from stages.image.decode import decode_stored
 from train.fidelity.drawing import member_of
 from train.fidelity.held_out import HeldOut
 from train.fidelity.pictures import Pictures
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 from train.sampling.grid import GridRow, draw_grid
 
 SHEET_FILE = "sheet.png"
@@ -29,5 +29,5 @@ def write_sheet(out: Path, pictures: Pictures, held_out: HeldOut) -> None:
         conditions = [np.broadcast_to(condition_hwc, drawn[0].shape) for condition_hwc in shown]
         rows.append(GridRow((*conditions, *drawn), members["txt"].decode()))
     columns = [adapter.condition for adapter in drawing.adapters] + [variant.title for variant in drawing.variants]
-    with writing(out / SHEET_FILE):
+    with explain_write_errors(out / SHEET_FILE):
         draw_grid(columns, rows).save(out / SHEET_FILE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class RunParts:
     """What a run is made of."""
 
     sets: list[TrainingSet]
@@ -37,7 +37,7 @@ class Prepared:
     """Of the validation data set, in its own order."""
 
 
-def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None) -> Prepared:
+def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None) -> RunParts:
     """Open the data, load the base model and build the adapter.
 
     Raises ManifestError, ConfigError, WeightsError or CheckpointError for what does not exist or does not fit.
@@ -67,7 +67,7 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
         refuse_unlike(sets[0], others[0], "--validation")
         _check_base(others, base, "--validation")
         held_out = _reader(config, others, base, channels, shuffled=False)
-    return Prepared(sets, base, adapter, _reader(config, sets, base, channels, shuffled=True), held_out)
+    return RunParts(sets, base, adapter, _reader(config, sets, base, channels, shuffled=True), held_out)
 
 
 def _reader(

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.execution.ray import cluster_resources, connect, enter, lost_workers_explained
+from pipeline.execution.ray import cluster_resources, connect, lost_workers_explained, use_driver_directory
 from pipeline.execution.resources import Resources
 from stages.errors import CondsetError, ConfigError
 from train.loop.run import TrainJob, TrainSummary, train
-from train.loop.watch import Nobody, StepReport, Watcher
+from train.loop.watch import SilentWatcher, StepReport, Watcher
 from train.loop.worker import Worker
 
 POLL_SECONDS = 0.5
@@ -151,12 +151,12 @@ def _work(config: dict[str, Any]) -> bytes:
     from ray.train.torch import get_device
 
     job: TrainJob = config["job"]
-    enter(config["home"])
+    use_driver_directory(config["home"])
     if job.config.loop.device == "cuda":
         torch.cuda.set_device(get_device())
     worker = Worker(get_context().get_world_rank(), get_context().get_world_size())
     try:
-        return pickle.dumps(train(job, worker, _Remote(config["board"]) if worker.is_first else Nobody()))
+        return pickle.dumps(train(job, worker, _Remote(config["board"]) if worker.is_first else SilentWatcher()))
     except (CondsetError, KeyboardInterrupt) as error:
         return pickle.dumps(error)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
-from stages.hardware.float32_products import settle_float32_products
+from stages.hardware.float32_products import configure_float32_products
 from stages.settings import plain
 from train.base.caption_cache import CaptionCache
 from train.config import TrainConfig
@@ -23,7 +23,7 @@ from train.data.batch import Batch
 from train.data.loader import loading
 from train.data.order import batch_indices
 from train.loop.optimization import Optimization
-from train.loop.preparation import Prepared, prepare_run
+from train.loop.preparation import RunParts, prepare_run
 from train.loop.throughput import Throughput
 from train.loop.validation import paired_losses
 from train.loop.watch import StepReport, Watcher
@@ -31,7 +31,7 @@ from train.loop.worker import Worker
 from train.runs.checkpoint import Position, last_checkpoint, load_checkpoint, remove_partials, save_checkpoint
 from train.runs.directory import RunFile, claim, run_inputs
 from train.runs.metrics import MetricsLog
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 from train.sampling.preview import PREVIEWS, draw_preview
 
 
@@ -67,7 +67,7 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
     loop = job.config.loop
     with worker.together():
         prepared = prepare_run(job.config, job.data, job.validation)
-    settle_float32_products(prepared.base.device.type)
+    configure_float32_products(prepared.base.device.type)
     optimization = Optimization(prepared.adapter, prepared.base, job.config.optimizer, loop.max_steps)
     with worker.together():
         if worker.is_first:
@@ -96,7 +96,7 @@ class _Steps:
         job: TrainJob,
         worker: Worker,
         watch: Watcher,
-        prepared: Prepared,
+        prepared: RunParts,
         optimization: Optimization,
         position: Position,
     ) -> None:
@@ -106,7 +106,7 @@ class _Steps:
         self._prepared = prepared
         self._optimization = optimization
         self._position = self._saved = position
-        self._torn = False
+        self._mid_step = False
         """A step may have changed the weights without being counted."""
         self._captions = CaptionCache(prepared.base, job.config.loop.caption_cache)
         self._samples_a_step = job.config.loop.batch_size * job.config.loop.accumulation * worker.count
@@ -127,12 +127,12 @@ class _Steps:
             self._save()
             raise
         except KeyboardInterrupt:
-            self._save_unless_torn()
+            self._save_unless_mid_step()
             raise
         except torch.OutOfMemoryError as error:
             if self._worker.count > 1:  # the others wait for this one's gradients
                 raise
-            self._save_unless_torn()
+            self._save_unless_mid_step()
             reason = str(error).partition(".")[0]
             raise WorkerError(
                 f"training must fit in the GPU's memory, got {reason} after step {self._position.step}; lower "
@@ -160,10 +160,10 @@ class _Steps:
         learning_rate = self._optimization.learning_rate
         with self._worker.together():
             loss = self._optimization.accumulate(parts, self._captions, step)
-        self._torn = True
+        self._mid_step = True
         grad_norm = self._optimization.apply(step)
         self._position = Position(step, self._position.samples + self._samples_a_step)
-        self._torn = False
+        self._mid_step = False
         self.throughput.stepped(loss, waited)
         self._watch.stepped(StepReport(step, loss, self.throughput.overall, self.throughput.waiting_share))
         last = step == loop.max_steps
@@ -176,11 +176,11 @@ class _Steps:
                 log.write(step, values)
         with self._worker.together():
             if log:
-                self._look(step, last, log)
+                self._validate_and_preview(step, last, log)
             if step % loop.checkpoint_every == 0 or last:
                 self._save()
 
-    def _look(self, step: int, last: bool, log: MetricsLog) -> None:
+    def _validate_and_preview(self, step: int, last: bool, log: MetricsLog) -> None:
         """Measure and draw what the adapter does, if it is time to."""
         settings, prepared = self._job.config.validation, self._prepared
         adapter = self._optimization.best
@@ -203,13 +203,13 @@ class _Steps:
                 settings.guidance,
                 settings.preview_seeds,
             )
-            with writing(path):
+            with explain_write_errors(path):
                 path.parent.mkdir(exist_ok=True)
                 picture.save(path)
 
-    def _save_unless_torn(self) -> None:
+    def _save_unless_mid_step(self) -> None:
         """Keep the steps that were taken, but not half of one."""
-        if not self._torn:
+        if not self._mid_step:
             self._save()
 
     def _save(self) -> None:
@@ -219,7 +219,7 @@ class _Steps:
             self._saved = self._position
 
 
-def _describe(job: TrainJob, prepared: Prepared, worker: Worker) -> RunFile:
+def _describe(job: TrainJob, prepared: RunParts, worker: Worker) -> RunFile:
     return RunFile(
         config=plain(job.config),
         inputs=run_inputs(job.config, prepared.base, prepared.sets, worker.count),
@@ -232,7 +232,7 @@ def _describe(job: TrainJob, prepared: Prepared, worker: Worker) -> RunFile:
     )
 
 
-def _opening(job: TrainJob, prepared: Prepared, position: Position) -> str:
+def _opening(job: TrainJob, prepared: RunParts, position: Position) -> str:
     base = prepared.base
     parameters = sum(parameter.numel() for parameter in prepared.adapter.parameters())
     images = "cached latents" if prepared.sets[0].latents is not None else "images through the VAE"

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from train.adapters.features import adapter_features
 from train.base.caption_cache import CaptionCache
 from train.base.protocol import FrozenDiffusion, Posterior
 from train.data.batch import Batch
-from train.data.draws import add_noise, prediction_target, sample_losses
+from train.loop.losses import add_noise, prediction_target, sample_losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +49,3 @@ def latents_of(base: FrozenDiffusion, batch: Batch) -> Tensor:
         assert batch.images_bchw is not None, "a batch has images or their posterior"
         posterior = base.encode_images(batch.images_bchw.to(base.device, non_blocking=True) / 127.5 - 1)
     return posterior.sample(noise) * base.latent_scale
-
-
-def adapter_features(base: FrozenDiffusion, adapter: "Adapter", condition_bchw: Tensor) -> "Sequence[Tensor]":
-    """Run the adapter on a uint8 condition, its products in the base model's dtype and its weights in float32."""
-    picture = condition_bchw.to(base.device, non_blocking=True).float() / 255
-    with torch.autocast(base.device.type, base.dtype, enabled=base.dtype is not torch.float32):
-        return adapter(picture.contiguous(memory_format=torch.channels_last))

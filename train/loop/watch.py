@@ -55,7 +55,7 @@ class Watcher(Protocol):
         ...
 
 
-class Nobody:
+class SilentWatcher:
     """Looks on at the workers that have nothing to say."""
 
     def say(self, sentence: str) -> None: ...

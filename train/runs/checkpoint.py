@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -26,8 +26,7 @@ from stages.weights.download import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from train.loop.optimization import Optimization
+    from torch.optim.swa_utils import AveragedModel
 
 CHECKPOINTS = "checkpoints"
 ADAPTER_FILE = "adapter.safetensors"
@@ -35,6 +34,21 @@ EMA_FILE = "ema.safetensors"
 OPTIMIZER_FILE = "optimizer.pt"
 POSITION_FILE = "position.json"
 PARTIAL = ".partial"
+
+
+class Trained(Protocol):
+    """What a checkpoint holds: networks, and the state of whatever changes them."""
+
+    adapter: "nn.Module"
+    ema: "AveragedModel | None"
+
+    def state(self) -> dict[str, Any]:
+        """What is to be kept besides the parameters, of plain values and tensors."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave; raises what torch raises if it is another network's."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ class Position:
     """Samples visited by all workers together."""
 
 
-def save_checkpoint(run: Path, optimization: "Optimization", position: Position, kept: int) -> Path:
+def save_checkpoint(run: Path, trained: Trained, position: Position, kept: int) -> Path:
     """Write a checkpoint and remove all but the last `kept`.
 
     Raises CheckpointError, with the former checkpoints untouched, if the file system does not take it.
@@ -57,10 +71,10 @@ def save_checkpoint(run: Path, optimization: "Optimization", position: Position,
     partial = directory / f"{final.name}.{uuid.uuid4().hex}{PARTIAL}"
     try:
         partial.mkdir(parents=True)
-        save_parameters(partial / ADAPTER_FILE, optimization.adapter)
-        if optimization.ema is not None:
-            save_parameters(partial / EMA_FILE, optimization.ema.module)
-        torch.save(optimization.state(), partial / OPTIMIZER_FILE)
+        save_parameters(partial / ADAPTER_FILE, trained.adapter)
+        if trained.ema is not None:
+            save_parameters(partial / EMA_FILE, trained.ema.module)
+        torch.save(trained.state(), partial / OPTIMIZER_FILE)
         sha256 = {path.name: file_sha256(path) for path in sorted(partial.iterdir())}
         (partial / POSITION_FILE).write_text(json.dumps(asdict(position) | {"sha256": sha256}) + "\n")
         for path in [*partial.iterdir(), partial]:
@@ -114,7 +128,7 @@ def _read_position_file(checkpoint: Path) -> tuple[Position, dict[str, str]]:
         raise CheckpointError(_damaged(checkpoint, error)) from None
 
 
-def load_checkpoint(checkpoint: Path, optimization: "Optimization") -> Position:
+def load_checkpoint(checkpoint: Path, trained: Trained) -> Position:
     """Take up a checkpoint; CheckpointError if a file of it is missing, damaged or of another network.
 
     torch's files have no checksum: of 192 flipped bytes 124 were loaded without a word, so each file is hashed before.
@@ -127,12 +141,12 @@ def load_checkpoint(checkpoint: Path, optimization: "Optimization") -> Position:
                 f"{checkpoint / name} must have sha256 {expected[:12]}, got {there[:12]}; remove {checkpoint.name}, "
                 "and training goes on from the checkpoint before"
             )
-    load_parameters(checkpoint / ADAPTER_FILE, optimization.adapter)
-    if optimization.ema is not None:
-        load_parameters(checkpoint / EMA_FILE, optimization.ema.module)
+    load_parameters(checkpoint / ADAPTER_FILE, trained.adapter)
+    if trained.ema is not None:
+        load_parameters(checkpoint / EMA_FILE, trained.ema.module)
     try:
         state: dict[str, Any] = torch.load(checkpoint / OPTIMIZER_FILE, map_location="cpu", weights_only=True)
-        optimization.load_state(state)
+        trained.load_state(state)
     except (RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
         raise CheckpointError(_damaged(checkpoint, error)) from error
     return position

@@ -16,7 +16,7 @@ from stages.settings import plain
 from train.base.protocol import FrozenDiffusion
 from train.config import TrainConfig
 from train.data.training_set import TrainingSet
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 
 RUN_FILE = "run.json"
 NOT_INPUTS = frozenset(
@@ -97,7 +97,7 @@ def claim(run: Path, file: RunFile) -> None:
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         first = sorted(path.name for path in run.iterdir() if not path.name.startswith("."))[0]
         raise CheckpointError(f"{run} must be a new directory or a run's, got one with {first}; give another --out")
-    with writing(run / RUN_FILE):
+    with explain_write_errors(run / RUN_FILE):
         run.mkdir(parents=True, exist_ok=True)
         partial = run / f".{RUN_FILE}.partial"
         partial.write_text(json.dumps(asdict(file), indent=2) + "\n")

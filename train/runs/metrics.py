@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -23,7 +23,7 @@ class MetricsLog:
         self._path = run / METRICS_FILE
         kept = [line for line in read_metrics(run) if line["step"] <= steps_done]
         partial = self._path.with_suffix(".partial")
-        with writing(self._path):
+        with explain_write_errors(self._path):
             partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
             partial.replace(self._path)
             self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=steps_done + 1)
@@ -33,7 +33,7 @@ class MetricsLog:
 
         Raises CheckpointError if the file system does not take it.
         """
-        with writing(self._path), self._path.open("a") as file:
+        with explain_write_errors(self._path), self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)

@@ -8,7 +8,7 @@ from stages.errors import CheckpointError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Name `path`, and what to do, if the file system does not take what the block writes: CheckpointError."""
     try:
         yield

@@ -27,7 +27,7 @@ KINDS = tuple(condition for condition in Condition if condition is not Condition
 
 
 @dataclass(frozen=True, slots=True)
-class Guide:
+class Control:
     """An adapter, what it is shown, and how much its features count."""
 
     adapter: Path
@@ -48,10 +48,10 @@ class TrainedOn:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedGuide:
-    """A guide whose files are read."""
+class OpenedControl:
+    """A control whose files are read."""
 
-    guide: Guide
+    control: Control
     adapter: LoadedAdapter
     run: TrainedOn | None
     """None if it is not a run's directory."""
@@ -66,9 +66,9 @@ class OpenedGuide:
         return width, height
 
 
-def pair_guides(
+def pair_controls(
     adapters: Sequence[Path], conditions: Sequence[Path], weights: Sequence[float], kinds: Sequence[str]
-) -> tuple[Guide, ...]:
+) -> tuple[Control, ...]:
     """Pair options by their order; `weights` and `kinds` may be left out. Raises ConfigError if the numbers differ."""
     for option, given, needed in (
         ("--condition", conditions, True),
@@ -82,30 +82,30 @@ def pair_guides(
             )
     named: Sequence[Condition | None] = [_kind(name) for name in kinds] or [None] * len(adapters)
     counted = weights or [1.0] * len(adapters)
-    return tuple(Guide(*each) for each in zip(adapters, conditions, counted, named, strict=True))
+    return tuple(Control(*each) for each in zip(adapters, conditions, counted, named, strict=True))
 
 
-def open_guide(guide: Guide) -> OpenedGuide:
+def open_control(control: Control) -> OpenedControl:
     """Read the adapter and its picture.
 
     Raises ConfigError if the picture cannot be decoded or the kind is wrong or missing, and what `read_adapter` raises.
     """
-    picture = read_picture(guide.condition)
-    adapter = read_adapter(guide.adapter)
-    run = _run(guide.adapter)
-    if guide.kind and adapter.condition and guide.kind is not adapter.condition:
+    picture = read_picture(control.condition)
+    adapter = read_adapter(control.adapter)
+    run = _run(control.adapter)
+    if control.kind and adapter.condition and control.kind is not adapter.condition:
         raise ConfigError(
-            f"--condition-kind must be {adapter.condition}, which {guide.adapter} was trained on, got {guide.kind}; "
-            "leave it out"
+            f"--condition-kind must be {adapter.condition}, which {control.adapter} was trained on, got "
+            f"{control.kind}; leave it out"
         )
-    kind = guide.kind or adapter.condition
+    kind = control.kind or adapter.condition
     if kind is None and adapter.in_channels == 1 and not _is_binary(as_grey(picture)):
         raise ConfigError(
-            f"--condition-kind must be given for {guide.adapter}, which does not say what it was trained on, because "
-            f"{guide.condition} has levels of grey; sketch makes them black and white, depth leaves them"
+            f"--condition-kind must be given for {control.adapter}, which does not say what it was trained on, because "
+            f"{control.condition} has levels of grey; sketch makes them black and white, depth leaves them"
         )
     settings = run.config.conditions if run else ConditionsConfig()
-    return OpenedGuide(guide, adapter, run, kind, as_seen(picture, kind, settings, adapter.in_channels))
+    return OpenedControl(control, adapter, run, kind, as_seen(picture, kind, settings, adapter.in_channels))
 
 
 def read_picture(path: Path) -> UInt8Array:

@@ -1,6 +1,6 @@
 """`condset sample` as a function: from a prompt, adapters with condition pictures, and a base to PNG files.
 
-    guides ──adapters──> features, weighted and added ──┐
+    controls ──adapters──> features, weighted and added ──┐
     base of the run, or --base ─────────────────────────┼──DDIM, one picture a seed──> OUT/0000000.png, ...
     prompt, seeds ──────────────────────────────────────┘                              OUT/sheet-0000000.png
 
@@ -19,15 +19,15 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from stages.errors import ConfigError
-from stages.hardware.float32_products import settle_float32_products
+from stages.hardware.float32_products import configure_float32_products
 from stages.hardware.precision import Dtype
 from stages.records import UInt8Array
+from train.adapters.features import adapter_features
 from train.adapters.spatial import compose
 from train.base.config import AnyDiffusion, StableDiffusionConfig, model_name
 from train.base.load import load_base
 from train.base.protocol import FeatureShape, FrozenDiffusion, shapes_text
-from train.loop.step import adapter_features
-from train.sampling.controls import Guide, OpenedGuide, open_guide
+from train.sampling.controls import Control, OpenedControl, open_control
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.grid import GridRow, draw_grid
 
@@ -47,10 +47,10 @@ class SampleJob:
     prompt: str
     out: Path
     """A directory, new or not."""
-    guides: tuple[Guide, ...] = ()
+    controls: tuple[Control, ...] = ()
     """None for the base model alone."""
     base: str | None = None
-    """A directory in diffusers' layout or a hub id; None takes the base that a run among the guides was trained on."""
+    """A directory in diffusers' layout or a hub id; None takes the base that one of the runs was trained on."""
     size_pixels: tuple[int, int] | None = None
     """Width and height; None takes those of the condition pictures."""
     negative: str = ""
@@ -67,7 +67,7 @@ class SampleJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnPictures:
     """The files that were written."""
 
     pictures: tuple[Path, ...]
@@ -75,21 +75,21 @@ class Drawn:
     """The condition pictures and the first of the pictures, side by side."""
 
 
-def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn:
+def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> DrawnPictures:
     """Draw pictures; each is written when it is done, and `stepped` is called `job.steps` times for each.
 
     Raises ConfigError for options that do not go together, files that exist already and a base that does not take the
     adapters' features; CheckpointError or WeightsError for an adapter or a base that cannot be read.
     """
     drawn = _new_files(job)
-    guides = [open_guide(guide) for guide in job.guides]
-    width, height = _size(job, guides)
-    diffusion = _choose_base(job, guides)
+    controls = [open_control(control) for control in job.controls]
+    width, height = _size(job, controls)
+    diffusion = _choose_base(job, controls)
     base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
-    settle_float32_products(base.device.type)
-    _check_base(job, guides, base, name)
+    configure_float32_products(base.device.type)
+    _check_base(job, controls, base, name)
     _check_multiples("--size", (width, height), base.feature_shapes)
-    features = _features(base, guides)
+    features = _features(base, controls)
     pictures: list[UInt8Array] = []
     for seed, file in zip(_seeds(job), drawn.pictures, strict=True):
         noise = starting_noise(base, [seed], width, height)
@@ -99,7 +99,7 @@ def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn
         _save(Image.fromarray(picture), file, _recipe(job, name, seed))
         if len(pictures) < SHEET_PICTURES:
             pictures.append(picture)
-    _save(_draw_sheet(job, guides, pictures), drawn.sheet, _recipe(job, name, job.seed))
+    _save(_draw_sheet(job, controls, pictures), drawn.sheet, _recipe(job, name, job.seed))
     return drawn
 
 
@@ -115,18 +115,20 @@ def _seeds(job: SampleJob) -> range:
     return range(job.seed, job.seed + job.count)
 
 
-def _new_files(job: SampleJob) -> Drawn:
+def _new_files(job: SampleJob) -> DrawnPictures:
     """Name the files; ConfigError if one of them is there already."""
-    drawn = Drawn(tuple(job.out / f"{seed:07d}.png" for seed in _seeds(job)), job.out / f"sheet-{job.seed:07d}.png")
+    drawn = DrawnPictures(
+        tuple(job.out / f"{seed:07d}.png" for seed in _seeds(job)), job.out / f"sheet-{job.seed:07d}.png"
+    )
     for file in (*drawn.pictures, drawn.sheet):
         if file.exists():
             raise ConfigError(f"{file} must not be there yet, got an older picture; give another --out or --seed")
     return drawn
 
 
-def _size(job: SampleJob, guides: Sequence[OpenedGuide]) -> tuple[int, int]:
+def _size(job: SampleJob, controls: Sequence[OpenedControl]) -> tuple[int, int]:
     """Settle the width and height of the pictures, which all condition pictures must have."""
-    if not guides:
+    if not controls:
         if job.size_pixels is None:
             raise ConfigError("--size must be given without --adapter, got none; give for example --size 512x512")
         return job.size_pixels
@@ -134,15 +136,15 @@ def _size(job: SampleJob, guides: Sequence[OpenedGuide]) -> tuple[int, int]:
         raise ConfigError(
             f"--size must go without --adapter, got {_times(job.size_pixels)}; a picture has the size of its condition"
         )
-    first, *others = guides
+    first, *others = controls
     for other in others:
         if other.size_pixels != first.size_pixels:
             raise ConfigError(
-                f"--condition {other.guide.condition} must have {_times(first.size_pixels)} pixels as "
-                f"{first.guide.condition}, got {_times(other.size_pixels)}; resize or crop one of them"
+                f"--condition {other.control.condition} must have {_times(first.size_pixels)} pixels as "
+                f"{first.control.condition}, got {_times(other.size_pixels)}; resize or crop one of them"
             )
-    for guide in guides:
-        _check_multiples(f"--condition {guide.guide.condition}", first.size_pixels, guide.adapter.shapes)
+    for control in controls:
+        _check_multiples(f"--condition {control.control.condition}", first.size_pixels, control.adapter.shapes)
     return first.size_pixels
 
 
@@ -155,50 +157,50 @@ def _check_multiples(where: str, size_pixels: tuple[int, int], shapes: Sequence[
         )
 
 
-def _choose_base(job: SampleJob, guides: Sequence[OpenedGuide]) -> AnyDiffusion:
-    """Choose --base, or what the first of the runs among the guides was trained on."""
+def _choose_base(job: SampleJob, controls: Sequence[OpenedControl]) -> AnyDiffusion:
+    """Choose --base, or what the first of the runs among the controls was trained on."""
     if job.base is not None:
         return StableDiffusionConfig(model=job.base)
-    for guide in guides:
-        if guide.run is not None:
-            return guide.run.config.diffusion
+    for control in controls:
+        if control.run is not None:
+            return control.run.config.diffusion
     raise ConfigError(
         "--base must be given where no --adapter is a run's directory, got none; give a Stable Diffusion in diffusers' "
         "layout: a directory, or a hub id"
     )
 
 
-def _check_base(job: SampleJob, guides: Sequence[OpenedGuide], base: FrozenDiffusion, name: str) -> None:
+def _check_base(job: SampleJob, controls: Sequence[OpenedControl], base: FrozenDiffusion, name: str) -> None:
     """Refuse a base that does not take an adapter's features, or that a run was not trained on and nobody named."""
-    for guide in guides:
-        if guide.adapter.shapes != base.feature_shapes:
+    for control in controls:
+        if control.adapter.shapes != base.feature_shapes:
             raise ConfigError(
-                f"--adapter {guide.guide.adapter} must give the features that base {name} takes, "
-                f"{shapes_text(base.feature_shapes)}, got {shapes_text(guide.adapter.shapes)}; "
+                f"--adapter {control.control.adapter} must give the features that base {name} takes, "
+                f"{shapes_text(base.feature_shapes)}, got {shapes_text(control.adapter.shapes)}; "
                 "give the --base that it is for"
             )
-        if job.base is None and guide.run is not None and guide.run.file.base != base.identity:
+        if job.base is None and control.run is not None and control.run.file.base != base.identity:
             raise ConfigError(
-                f"--adapter {guide.guide.adapter} must be drawn with the base that it was trained on, "
-                f"{guide.run.file.base[:12]}, got {name}, {base.identity[:12]}; give --base to choose it or another"
+                f"--adapter {control.control.adapter} must be drawn with the base that it was trained on, "
+                f"{control.run.file.base[:12]}, got {name}, {base.identity[:12]}; give --base to choose it or another"
             )
 
 
-def _features(base: FrozenDiffusion, guides: Sequence[OpenedGuide]) -> "list[Tensor] | None":
+def _features(base: FrozenDiffusion, controls: Sequence[OpenedControl]) -> "list[Tensor] | None":
     """Run the adapters, and add what they give by weight; None without an adapter."""
-    if not guides:
+    if not controls:
         return None
     features = []
     with torch.no_grad():
-        for guide in guides:
-            module = guide.adapter.module.to(base.device).to(memory_format=torch.channels_last)
-            features.append(adapter_features(base, module, torch.from_numpy(guide.condition_chw[None])))
-    return compose(features, [guide.guide.weight for guide in guides])
+        for control in controls:
+            module = control.adapter.module.to(base.device).to(memory_format=torch.channels_last)
+            features.append(adapter_features(base, module, torch.from_numpy(control.condition_chw[None])))
+    return compose(features, [control.control.weight for control in controls])
 
 
-def _draw_sheet(job: SampleJob, guides: Sequence[OpenedGuide], pictures: Sequence[UInt8Array]) -> Image.Image:
-    conditions = [np.broadcast_to(guide.condition_chw.transpose(1, 2, 0), pictures[0].shape) for guide in guides]
-    columns = [guide.kind or "condition" for guide in guides]
+def _draw_sheet(job: SampleJob, controls: Sequence[OpenedControl], pictures: Sequence[UInt8Array]) -> Image.Image:
+    conditions = [np.broadcast_to(control.condition_chw.transpose(1, 2, 0), pictures[0].shape) for control in controls]
+    columns = [control.kind or "condition" for control in controls]
     columns += [f"seed {seed}" for seed in _seeds(job)[: len(pictures)]]
     return draw_grid(columns, [GridRow((*conditions, *pictures), job.prompt)])
 
@@ -214,8 +216,8 @@ def _recipe(job: SampleJob, base: str, seed: int) -> dict[str, Any]:
         "active_share": job.active_share,
         "base": base,
         "adapters": [
-            {"adapter": str(guide.adapter), "condition": str(guide.condition), "weight": guide.weight}
-            for guide in job.guides
+            {"adapter": str(control.adapter), "condition": str(control.condition), "weight": control.weight}
+            for control in job.controls
         ],
     }
 

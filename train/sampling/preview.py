@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from stages.records import UInt8Array
+from train.adapters.features import adapter_features
 from train.base.protocol import FrozenDiffusion
 from train.data.batch import VisitReader, stack
-from train.loop.step import adapter_features
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.grid import GridRow, draw_grid
 

@@ -1,1 +1,1 @@
-"""How the small base model is made that condset ships: a latent diffusion model of the drawn scenes."""
+"""The small base model of drawn scenes that condset ships, and how it is made."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.errors import NonFiniteLoss
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 from train.scene_base.recipe import FitConfig
 
 CHECKPOINT_STEPS = 250
@@ -88,6 +88,6 @@ def fit(
 
 def _save(file: Path, state: dict[str, Any]) -> None:
     partial = file.with_suffix(".partial")
-    with writing(file):
+    with explain_write_errors(file):
         torch.save(state, partial)
         partial.replace(file)

@@ -14,7 +14,7 @@ import torch
 from stages.errors import ConfigError
 from stages.settings import plain
 from train.base.stable_diffusion import Parts
-from train.runs.write_errors import writing
+from train.runs.write_errors import explain_write_errors
 from train.scene_base.autoencoder import fit_autoencoder
 from train.scene_base.card import render_card
 from train.scene_base.denoiser import fit_denoiser
@@ -44,7 +44,7 @@ def make_base(recipe: BaseRecipe, out: Path, device: str, stepped: Callable[[str
     decibels = reconstruction_decibels(parts.vae, recipe)
     histories["denoiser"] = fit_denoiser(parts, latents_bchw, scenes.captions, recipe, out, stepped)
     model = out / MODEL
-    with writing(model):
+    with explain_write_errors(model):
         _save(parts, model)
         card = render_card(recipe, histories, _count(parts), decibels, torch.get_num_threads())
         (model / CARD_FILE).write_text(card, encoding="utf-8")
@@ -56,7 +56,7 @@ def _claim(recipe: BaseRecipe, out: Path) -> None:
     file, text = out / RECIPE_FILE, json.dumps(plain(recipe), indent=2)
     if file.is_file() and file.read_text(encoding="utf-8") != text:
         raise ConfigError(f"--out {out} must hold a run of this recipe, got another's; give another --out")
-    with writing(file):
+    with explain_write_errors(file):
         out.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
 

@@ -3,12 +3,11 @@
 Nothing heavy is imported at module level: `condset --help` loads this file.
 """
 
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 
+from pipeline.commands.interruption import resumable
 from pipeline.commands.say import say
 
 
@@ -25,9 +24,6 @@ def push(
     from pipeline.dataset.storage import Directory
     from pipeline.publish.push import push as upload
 
-    try:
+    with resumable("what is uploaded stays"):
         address = upload(Directory(dataset), repository, private, HfApi(library_name="condset"), say)
-    except KeyboardInterrupt:
-        say(f"interrupted; what is uploaded stays. Go on with: {shlex.join(['condset', *sys.argv[1:]])}")
-        raise typer.Exit(130) from None
     typer.echo(f"pushed to {address}")

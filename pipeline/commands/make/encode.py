@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import Dataset, Device, ExecutorName, choose_executor, run_layer
+from pipeline.commands.make.prepare import run_layer
+from pipeline.commands.options import Dataset, Device, ExecutorName, Executors, RayAddress, choose_executor
 from stages.hardware.precision import Dtype
 
 
@@ -22,12 +23,8 @@ def encode(
     revision: Annotated[str | None, typer.Option(help="Of the hub's repository.")] = None,
     variant: Annotated[str | None, typer.Option(help="Of the weights' files, such as fp16.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="That the VAE runs in; stored are 16 bits.")] = "auto",
-    executor: Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")] = (
-        ExecutorName.RAY
-    ),
-    ray_address: Annotated[
-        str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")
-    ] = None,
+    executor: Executors = ExecutorName.RAY,
+    ray_address: RayAddress = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Encoding workers.", show_default="as the machine allows")
     ] = None,

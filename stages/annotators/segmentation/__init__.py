@@ -1,0 +1,1 @@
+"""A collection's label maps as pictures."""

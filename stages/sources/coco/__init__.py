@@ -1,0 +1,1 @@
+"""COCO 2017 and COCO-Stuff."""

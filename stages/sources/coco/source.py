@@ -67,7 +67,7 @@ def list_coco(root: str, split: str, keypoints: bool) -> Iterator[IndexRow]:
             row = _row(image, split, captions, persons, licenses)
         except (KeyError, TypeError, ValueError) as error:
             place = f"image {image['id']} of {split} in {root}/annotations"
-            raise SourceError(f"{place} must be described as in COCO, got {error}; mend the files") from None
+            raise SourceError(f"{place} must be described as in COCO, got {error}; fix the files") from None
         yield row
 
 
@@ -80,8 +80,8 @@ def _read(root: str, name: str) -> "COCO":
         with contextlib.redirect_stdout(io.StringIO()):
             annotations = COCO(str(path))
     except FileNotFoundError:
-        mend = "; or set source.keypoints = false" if "keypoints" in name else ""
-        raise SourceError(f"{path} must be COCO's annotation file, got no file; unpack COCO there{mend}") from None
+        fix = "; or set source.keypoints = false" if "keypoints" in name else ""
+        raise SourceError(f"{path} must be COCO's annotation file, got no file; unpack COCO there{fix}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SourceError(f"{path} must be JSON, got {error}; download it again") from None
     except (KeyError, TypeError, AssertionError) as error:

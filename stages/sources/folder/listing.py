@@ -35,9 +35,9 @@ def list_files(root: str) -> list[str]:
             found = [name.removeprefix(path).lstrip("/") for name in files.find(path)]
         return sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(f"{root} must be a directory of images, got none; mend source.root") from None
+        raise SourceError(f"{root} must be a directory of images, got none; fix source.root") from None
     except OSError as error:
-        raise SourceError(f"{root} must be readable, got {error}; mend its permissions or the storage") from None
+        raise SourceError(f"{root} must be readable, got {error}; fix its permissions or the storage") from None
 
 
 def _walk(directory: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
@@ -74,7 +74,7 @@ def read_files(root: str, names: Iterable[str], most_bytes: int | None) -> Itera
         try:
             content = read_bytes(files, f"{path}/{name}", None, stop)
         except OSError as error:
-            raise SourceError(f"{root}/{name} must be readable, got {error}; mend it and run again") from None
+            raise SourceError(f"{root}/{name} must be readable, got {error}; fix it and run again") from None
         return content if stop is None or len(content) < stop else b""
 
     remaining = iter(names)

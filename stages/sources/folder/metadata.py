@@ -33,7 +33,7 @@ def read_metadata(content: bytes, where: str, caption_column: str) -> Iterator[t
     for number, line in lines:
         name = line.get(FILE_COLUMN)
         if not isinstance(name, str) or not name:
-            raise SourceError(f"{where} line {number} must have a {FILE_COLUMN}, got {str(line)[:120]}; mend the line")
+            raise SourceError(f"{where} line {number} must have a {FILE_COLUMN}, got {str(line)[:120]}; fix the line")
         present = [column for column in columns if column in line]
         if not present:
             raise SourceError(
@@ -50,9 +50,9 @@ def _json_lines(text: str, where: str) -> Iterator[tuple[int, Mapping[str, objec
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise SourceError(f"{where} line {number} must be JSON, got {error}; mend the line") from None
+            raise SourceError(f"{where} line {number} must be JSON, got {error}; fix the line") from None
         if not isinstance(fields, dict):
-            raise SourceError(f"{where} line {number} must be a JSON object, got {line[:120]}; mend the line")
+            raise SourceError(f"{where} line {number} must be a JSON object, got {line[:120]}; fix the line")
         yield number, fields
 
 
@@ -62,4 +62,4 @@ def _csv_lines(text: str, where: str) -> Iterator[tuple[int, Mapping[str, object
         for line in lines:
             yield lines.line_num, {str(name): value for name, value in line.items()}
     except csv.Error as error:
-        raise SourceError(f"{where} after line {lines.line_num} must be CSV, got {error}; mend it") from None
+        raise SourceError(f"{where} after line {lines.line_num} must be CSV, got {error}; fix it") from None

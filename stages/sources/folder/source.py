@@ -100,7 +100,7 @@ def _row(name: str, captions: tuple[str, ...]) -> IndexRow:
     rejection = None
     if not good:
         rejection = Rejection(
-            key, Reason.BAD_NAME, f"{name!r} must be a plain relative path in UTF-8; rename the image or mend its line"
+            key, Reason.BAD_NAME, f"{name!r} must be a plain relative path in UTF-8; rename the image or fix its line"
         )
     elif not captions:
         rejection = Rejection(key, Reason.NO_CAPTION, f"{name!r} has no caption in a UTF-8 sidecar or a metadata file")

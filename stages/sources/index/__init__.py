@@ -1,0 +1,1 @@
+"""What every source's rows have in common: one schema, safe names, identities that occur once."""

@@ -1,0 +1,1 @@
+"""LAION-Aesthetics' metadata: parquet of URLs, filtered and sampled."""

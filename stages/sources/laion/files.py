@@ -80,7 +80,7 @@ def _opened(root: str, name: str) -> Iterator[pq.ParquetFile]:
                 parquet = pq.ParquetFile(stack.enter_context(open_file(files, f"{path}/{name}")), pre_buffer=True)
             yield stack.enter_context(parquet)
     except FileNotFoundError:
-        raise SourceError(f"{where} must be a parquet file, got no file; mend source.root or source.files") from None
+        raise SourceError(f"{where} must be a parquet file, got no file; fix source.root or source.files") from None
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise SourceError(f"{where} must be a readable parquet file, got {reason}; download it again") from None

@@ -1,0 +1,1 @@
+"""Tars of image-caption pairs, such as img2dataset's."""

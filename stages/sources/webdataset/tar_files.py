@@ -53,9 +53,9 @@ def open_tar(files: "AbstractFileSystem", root: str, where: str, tar: str) -> It
             _refuse_compressed(file, path)
             yield file
     except FileNotFoundError:
-        raise SourceError(f"{path} must be a tar, got no file; mend source.root or source.tars") from None
+        raise SourceError(f"{path} must be a tar, got no file; fix source.root or source.tars") from None
     except OSError as error:
-        raise SourceError(f"{path} must be readable, got {error}; mend the storage and run again") from error
+        raise SourceError(f"{path} must be readable, got {error}; fix the storage and run again") from error
 
 
 def _refuse_compressed(file: BinaryIO, path: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.bench.detectors import random_pidinet
-from pipeline.bench.inputs import SAMPLES_PER_SHARD, SPLIT, Inputs, inputs_for, write_inputs
+from pipeline.bench.inputs import SAMPLES_PER_SHARD, SPLIT, BenchInputs, inputs_for, write_inputs
 from pipeline.bench.networks import Timing
 from pipeline.bench.one_pass import INLINE as EVERY_INLINE
 from pipeline.bench.one_pass import NETWORKS
@@ -34,14 +34,14 @@ from tests.pipeline.bench.bench_command import assert_consistent, bench_for_mach
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> BenchInputs:
     folder = tmp_path_factory.mktemp("bench")
     annotators = (
         SketchConfig(weights=str(random_pidinet(folder / "pidinet.pth"))),
         ColorConfig(),
         SegmentationConfig(),
     )
-    made = Inputs(folder / "inputs", 64, shards=1, annotators=annotators, device="cpu")
+    made = BenchInputs(folder / "inputs", 64, shards=1, annotators=annotators, device="cpu")
     write_inputs(made)
     return made
 
@@ -63,7 +63,7 @@ def mean_difference(name: str, theirs: dict[str, bytes], ours: dict[str, bytes])
     return float(abs(pixels(theirs[name]).astype(int) - pixels(ours[name])).mean())
 
 
-def test_the_plain_loop_makes_the_members_that_condset_makes(inputs: Inputs, tmp_path: Path) -> None:
+def test_the_plain_loop_makes_the_members_that_condset_makes(inputs: BenchInputs, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     ((_, file),) = inputs.annotators[0].models
     weights, shard = Path(file or ""), inputs.samples_per_shard
@@ -86,7 +86,7 @@ def test_the_plain_loop_makes_the_members_that_condset_makes(inputs: Inputs, tmp
     assert sum(colors) / len(colors) < 8
 
 
-def test_a_run_is_timed_between_its_first_and_its_last_commit_but_one(inputs: Inputs) -> None:
+def test_a_run_is_timed_between_its_first_and_its_last_commit_but_one(inputs: BenchInputs) -> None:
     seconds = time_run(inputs, InlineExecutor())
     alone = time_conditions(inputs)
     assert seconds > 0
@@ -107,7 +107,7 @@ def test_a_run_is_timed_without_the_first_and_the_last_shard_of_each_worker(
     assert steady_commits(commits, workers) == seconds
 
 
-def test_a_run_of_several_workers_has_shards_for_each(inputs: Inputs, tmp_path: Path) -> None:
+def test_a_run_of_several_workers_has_shards_for_each(inputs: BenchInputs, tmp_path: Path) -> None:
     both = replace(inputs, root=tmp_path / "inputs", workers=2)
     write_inputs(both)
     alone, together = (
@@ -117,7 +117,7 @@ def test_a_run_of_several_workers_has_shards_for_each(inputs: Inputs, tmp_path: 
     assert {plan.rows for plan in (*alone, *together)} == {SAMPLES_PER_SHARD["cpu"]}
 
 
-def test_encoding_alone_takes_less_than_what_makes_the_pictures(inputs: Inputs) -> None:
+def test_encoding_alone_takes_less_than_what_makes_the_pictures(inputs: BenchInputs) -> None:
     assert 0 < time_encoding(inputs) < time_conditions(inputs)
 
 
@@ -131,7 +131,7 @@ def test_the_images_of_a_round_are_whole_shards_whose_length_suits_the_device(
     assert (on_gpu.images, on_gpu.images_with_untimed, on_gpu.workers) == (128, 384, 4)
 
 
-def test_the_shares_of_a_run_sum_to_one_and_the_networks_take_part(inputs: Inputs) -> None:
+def test_the_shares_of_a_run_sum_to_one_and_the_networks_take_part(inputs: BenchInputs) -> None:
     shares = time_shares(inputs)
     assert sum(shares.places.values()) == pytest.approx(1)
     assert shares.places["sketch"] > 0

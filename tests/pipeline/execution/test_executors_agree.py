@@ -50,7 +50,7 @@ def test_a_workers_error_arrives_as_itself(make_config: Make, tmp_path: Path) ->
         '{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"id": 1, "image_id": 1, "caption": "x"}]}'
     )
     source = {"kind": "coco", "root": str(tmp_path / "coco"), "split": "val2017", "keypoints": False}
-    with pytest.raises(SourceError, match=r"1\.jpg must be readable, got .*; mend the storage and run again"):
+    with pytest.raises(SourceError, match=r"1\.jpg must be readable, got .*; fix the storage and run again"):
         run(make_config(source=source), tmp_path / "data", RayExecutor())
 
 

@@ -177,5 +177,5 @@ def test_a_hub_that_does_not_answer_is_one_line(data_set: Path) -> None:
         push_quietly(data_set, Hub(url="http://127.0.0.1:9"))
     message = str(caught.value)
     assert message.startswith("push to me/scenes must reach http://127.0.0.1:9, got ")
-    assert message.endswith("; mend that and push again: what is there already is not sent twice")
+    assert message.endswith("; fix that and push again: what is there already is not sent twice")
     assert "\n" not in message

@@ -1,4 +1,4 @@
-"""What verify says of sound data sets, that its advice mends the others, and how it goes about its work."""
+"""What verify says of sound data sets, that its advice fixes the others, and how it goes about its work."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from pipeline.dataset.storage import Directory
-from pipeline.verify.dataset import Report, rows_to_check, verify
+from pipeline.verify.dataset import VerifyReport, rows_to_check, verify
 from pipeline.verify.problem import Problem, folded
 from stages.weights.store import WeightsStore
 from tests.pipeline.conftest import Make, Run, tree
@@ -18,7 +18,7 @@ from tests.pipeline.verify.damage import Copy
 NO_WEIGHTS = WeightsStore(allow_network=False)
 
 
-def check(path: Path, deep: bool = False) -> Report:
+def check(path: Path, deep: bool = False) -> VerifyReport:
     return verify(Directory(str(path)), deep, NO_WEIGHTS, "cpu")
 
 
@@ -29,13 +29,13 @@ def layered(make_config: Make, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_scenes_are_sound(data_set: Path) -> None:
-    assert check(data_set) == Report(shards=3, samples=12, problems=())
-    assert check(data_set, deep=True) == Report(shards=3, samples=12, problems=())
+    assert check(data_set) == VerifyReport(shards=3, samples=12, problems=())
+    assert check(data_set, deep=True) == VerifyReport(shards=3, samples=12, problems=())
 
 
 def test_a_data_set_with_rejections_and_a_layer_is_sound(layered: Path) -> None:
-    assert check(layered) == Report(shards=4, samples=13, problems=())
-    assert check(layered, deep=True) == Report(shards=4, samples=13, problems=())
+    assert check(layered) == VerifyReport(shards=4, samples=13, problems=())
+    assert check(layered, deep=True) == VerifyReport(shards=4, samples=13, problems=())
 
 
 def test_a_data_set_with_a_key_twice_is_sound_if_the_second_is_rejected(
@@ -106,7 +106,7 @@ def test_a_tar_that_cannot_be_read_is_a_problem(data_set: Path) -> None:
     (data_set / "shards/0000001.tar").mkdir()
     (problem,) = check(data_set).problems
     assert problem.shard == "0000001"
-    assert re.search(r"^0000001\.tar must be readable, got .*Is a directory.*; mend the storage$", problem.what)
+    assert re.search(r"^0000001\.tar must be readable, got .*Is a directory.*; fix the storage$", problem.what)
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.dataset.ledger import records
 from pipeline.dataset.storage import Directory
-from pipeline.verify.dataset import Report, verify
+from pipeline.verify.dataset import VerifyReport, verify
 from stages.weights.store import WeightsStore
 from tests.pipeline.conftest import Make
 from tests.pipeline.verify.annotated_scenes import make_layered
@@ -18,7 +18,7 @@ from tests.pipeline.verify.damage import Copy
 NO_WEIGHTS = WeightsStore(allow_network=False)
 
 
-def check(path: Path, deep: bool = False) -> Report:
+def check(path: Path, deep: bool = False) -> VerifyReport:
     return verify(Directory(str(path)), deep, NO_WEIGHTS, "cpu")
 
 

@@ -19,7 +19,7 @@ from pipeline.dataset.manifest import read_manifest, write_manifest
 from pipeline.dataset.plan import plan_shards
 from pipeline.dataset.shards import commit_shard
 from pipeline.dataset.storage import Directory
-from pipeline.verify.dataset import Report, verify
+from pipeline.verify.dataset import VerifyReport, verify
 from pipeline.verify.problem import Problem
 from stages.captions import choose_caption
 from stages.errors import ManifestError
@@ -31,7 +31,7 @@ from tests.pipeline.verify.damage import Copy
 NO_WEIGHTS = WeightsStore(allow_network=False)
 
 
-def check(path: Path, deep: bool = False) -> Report:
+def check(path: Path, deep: bool = False) -> VerifyReport:
     return verify(Directory(str(path)), deep, NO_WEIGHTS, "cpu")
 
 

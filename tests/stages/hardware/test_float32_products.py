@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stages.hardware import float32_products
-from stages.hardware.float32_products import keeps_float32, made_by_amd, settle_float32_products
+from stages.hardware.float32_products import configure_float32_products, keeps_float32, made_by_amd
 
 SETTLED = """
 from pathlib import Path
@@ -17,7 +17,7 @@ from stages.hardware import float32_products
 
 float32_products.CPU_INFO = Path({cpu_info!r})
 {and_then}
-print(float32_products.settle_float32_products({device!r}), torch.get_float32_matmul_precision())
+print(float32_products.configure_float32_products({device!r}), torch.get_float32_matmul_precision())
 numbers = torch.full((512, 512), 1 + 2**-23)
 print(torch.equal(torch.nn.functional.linear(numbers, torch.eye(512)), numbers))
 """
@@ -68,4 +68,4 @@ def test_numbers_that_come_out_rounded_are_noticed(monkeypatch: pytest.MonkeyPat
 def test_without_a_list_of_processors_none_is_amds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(float32_products, "CPU_INFO", tmp_path / "none")
     assert not made_by_amd()
-    assert not settle_float32_products("cpu")
+    assert not configure_float32_products("cpu")

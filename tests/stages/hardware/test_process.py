@@ -7,9 +7,9 @@ import pytest
 
 SETTLED = """
 import cv2, torch
-from stages.hardware.process import settle_process
+from stages.hardware.process import configure_process
 
-settle_process({device!r}, threads=3)
+configure_process({device!r}, threads=3)
 print(torch.get_num_threads(), cv2.getNumThreads(), torch.backends.cudnn.conv.fp32_precision)
 """
 

@@ -187,7 +187,7 @@ def test_what_datasets_cannot_load_is_one_line(tmp_path: Path, capfd: pytest.Cap
         with pytest.raises(SourceError, match=f"must be a data set that `datasets` can load, {message}") as raised:
             rows(source)
         assert "\n" not in str(raised.value)
-        assert str(raised.value).endswith("mend source.path, name, split or revision, or download it first")
+        assert str(raised.value).endswith("fix source.path, name, split or revision, or download it first")
     assert capfd.readouterr() == ("", "")
 
 

@@ -11,9 +11,9 @@ from pipeline.bench.measure import Row, Table, fresh
 from tests.train.conftest import Console
 from train.bench.loading import (
     SHARDS,
-    Contender,
     LoadBench,
-    Setting,
+    LoaderName,
+    LoadingSetting,
     decoding_limits,
     make_data,
     seconds_per_image,
@@ -21,7 +21,7 @@ from train.bench.loading import (
     webdataset_batches,
 )
 
-SETTING = Setting(size_pixels=64, batch_size=2, batches=3, samples=8, workers=2)
+SETTING = LoadingSetting(size_pixels=64, batch_size=2, batches=3, samples=8, workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +31,16 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("contender", [Contender.IMAGES, Contender.LATENTS])
-def test_each_contender_reads_batches_without_end(scratch: Path, contender: Contender) -> None:
+@pytest.mark.parametrize("contender", [LoaderName.IMAGES, LoaderName.LATENTS])
+def test_each_contender_reads_batches_without_end(scratch: Path, contender: LoaderName) -> None:
     assert seconds_per_image(SETTING, scratch, contender) > 0
 
 
 def test_the_limit_is_that_of_decoding_and_latents_need_none(scratch: Path) -> None:
     limits = decoding_limits(SETTING, scratch)
-    assert set(limits) == set(Contender)
+    assert set(limits) == set(LoaderName)
     assert {limit.bottleneck for limit in limits.values()} == {Bottleneck.DECODING}
-    assert 0 < limits[Contender.LATENTS].seconds_per_image < limits[Contender.IMAGES].seconds_per_image
+    assert 0 < limits[LoaderName.LATENTS].seconds_per_image < limits[LoaderName.IMAGES].seconds_per_image
 
 
 def described_batches(data: Path) -> list[list[tuple[object, ...]]]:
@@ -61,14 +61,14 @@ def test_webdatasets_batches_are_images_conditions_and_captions(scratch: Path) -
 def test_the_stored_bytes_are_those_of_the_tars_that_are_read(scratch: Path) -> None:
     tars = {path: path.stat().st_size for path in (scratch / "data").rglob("*.tar")}
     assert len(tars) == 2 * SHARDS
-    assert stored_bytes(scratch / "data", Contender.LATENTS) == sum(tars.values())
+    assert stored_bytes(scratch / "data", LoaderName.LATENTS) == sum(tars.values())
     base = sum(size for path, size in tars.items() if "layers" not in path.parts)
-    assert stored_bytes(scratch / "data", Contender.IMAGES) == base
+    assert stored_bytes(scratch / "data", LoaderName.IMAGES) == base
 
 
 def test_people_are_told_what_the_storage_has_to_give() -> None:
-    row = Row(Contender.IMAGES, images_per_second=20.0, ratio=1.0, ratio_by_round=(1.0,))
-    lines = LoadBench(SETTING, Table("loading", (row,)), {Contender.IMAGES: 2.5e6}).lines(100)
+    row = Row(LoaderName.IMAGES, images_per_second=20.0, ratio=1.0, ratio_by_round=(1.0,))
+    lines = LoadBench(SETTING, Table("loading", (row,)), {LoaderName.IMAGES: 2.5e6}).lines(100)
     assert lines[0] == "loading"
     assert lines[-2:] == [
         "  100 images take 5 seconds on this machine",
@@ -82,7 +82,7 @@ def test_the_command_prints_figures_for_machines(condset: Console) -> None:
     status, printed, _ = condset("bench", "load", *arguments, "--json")
     assert status == 0
     result = json.loads(printed)
-    assert [row["name"] for row in result["rows"]] == list(Contender)
+    assert [row["name"] for row in result["rows"]] == list(LoaderName)
     assert result["title"].startswith("image and color of drawn scenes at 64x64, batch 2, 2 workers on ")
     reference = result["rows"][0]["images_per_second"]
     for row in result["rows"]:

@@ -9,23 +9,23 @@ from tests.train.conftest import Console
 from train.base.stable_diffusion import Parts
 from train.base.tiny import scene_words, word_tokenizer
 from train.bench.models import ModelName, bench_parts, build_text_encoder, build_unet, build_vae
-from train.bench.steps import WARM_UP_STEPS, Contender, Measured, Setting, make_inputs, measure, summarised
+from train.bench.steps import WARM_UP_STEPS, LoopName, Measured, StepSetting, make_inputs, measure, summarised
 
-SETTING = Setting(ModelName.TINY, size_pixels=64, batch_size=2, steps=2, device="cpu", dtype="float32")
+SETTING = StepSetting(ModelName.TINY, size_pixels=64, batch_size=2, steps=2, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[Contender, Measured]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[LoopName, Measured]:
     scratch = tmp_path_factory.mktemp("bench")
     make_inputs(SETTING, scratch)
-    return {contender: measure(SETTING, scratch, contender) for contender in Contender}
+    return {contender: measure(SETTING, scratch, contender) for contender in LoopName}
 
 
 def parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_only_the_timed_steps_are_reported_and_all_losses(measured: dict[Contender, Measured]) -> None:
+def test_only_the_timed_steps_are_reported_and_all_losses(measured: dict[LoopName, Measured]) -> None:
     for each in measured.values():
         assert len(each.step_seconds) == SETTING.steps
         assert min(each.step_seconds) > 0
@@ -33,30 +33,30 @@ def test_only_the_timed_steps_are_reported_and_all_losses(measured: dict[Contend
         assert each.peak_memory_bytes > 50 * 10**6
 
 
-def test_our_losses_are_those_of_the_plain_diffusers_loop(measured: dict[Contender, Measured]) -> None:
-    plain = measured[Contender.PLAIN].losses
+def test_our_losses_are_those_of_the_plain_diffusers_loop(measured: dict[LoopName, Measured]) -> None:
+    plain = measured[LoopName.PLAIN].losses
     assert len(set(plain)) == len(plain)
-    assert measured[Contender.IMAGES].losses == pytest.approx(plain, rel=1e-4)
+    assert measured[LoopName.IMAGES].losses == pytest.approx(plain, rel=1e-4)
 
 
-def test_cached_latents_change_losses_by_their_rounding_only(measured: dict[Contender, Measured]) -> None:
-    assert measured[Contender.LATENTS].losses == pytest.approx(measured[Contender.IMAGES].losses, rel=1e-3)
-    assert measured[Contender.REMEMBERED].losses == measured[Contender.LATENTS].losses
+def test_cached_latents_change_losses_by_their_rounding_only(measured: dict[LoopName, Measured]) -> None:
+    assert measured[LoopName.LATENTS].losses == pytest.approx(measured[LoopName.IMAGES].losses, rel=1e-3)
+    assert measured[LoopName.REMEMBERED].losses == measured[LoopName.LATENTS].losses
 
 
 def test_a_step_is_counted_forward_and_backward_and_without_what_is_cached(
-    measured: dict[Contender, Measured],
+    measured: dict[LoopName, Measured],
 ) -> None:
     images, latents, remembered = (
-        measured[each].step_flops for each in (Contender.IMAGES, Contender.LATENTS, Contender.REMEMBERED)
+        measured[each].step_flops for each in (LoopName.IMAGES, LoopName.LATENTS, LoopName.REMEMBERED)
     )
     assert images > latents > remembered > 0
 
 
 def test_the_table_compares_the_median_steps_of_the_rounds_with_the_plain_loop() -> None:
     rounds = {
-        Contender.PLAIN: [Measured([4.0, 2.0, 2.0], [1.0], 10, 40), Measured([8.0], [0.5], 30, 40)],
-        Contender.LATENTS: [Measured([1.0, 1.0], [1.0], 7, 20), Measured([4.0], [1.0], 9, 20)],
+        LoopName.PLAIN: [Measured([4.0, 2.0, 2.0], [1.0], 10, 40), Measured([8.0], [0.5], 30, 40)],
+        LoopName.LATENTS: [Measured([1.0, 1.0], [1.0], 7, 20), Measured([4.0], [1.0], 9, 20)],
     }
     bench = summarised(rounds, SETTING, rounds=2, rate=100.0)
     plain, latents = bench.table.rows
@@ -64,8 +64,8 @@ def test_the_table_compares_the_median_steps_of_the_rounds_with_the_plain_loop()
     assert (latents.images_per_second, latents.ratio, latents.ratio_by_round) == (2 / 2.5, 2, (2, 2))
     assert plain.limit_share == pytest.approx(40 / 100 / 5)
     assert latents.limit_share == pytest.approx(20 / 100 / 2.5)
-    assert bench.peak_memory_bytes == {Contender.PLAIN: 20, Contender.LATENTS: 8}
-    assert bench.losses[Contender.PLAIN] == [1.0]
+    assert bench.peak_memory_bytes == {LoopName.PLAIN: 20, LoopName.LATENTS: 8}
+    assert bench.losses[LoopName.PLAIN] == [1.0]
     assert bench.table.title == (
         "tiny with random weights, color of drawn scenes at 64x64, batch 2, float32, "
         f"{torch.get_num_threads()} threads, 2 rounds of 2 steps"
@@ -104,7 +104,7 @@ def test_the_command_prints_figures_for_machines(condset: Console) -> None:
     assert status == 0
     (result,) = json.loads(printed)
     assert result["setting"]["model"] == "tiny"
-    assert [row["name"] for row in result["rows"]] == list(Contender)
+    assert [row["name"] for row in result["rows"]] == list(LoopName)
     assert result["title"].startswith("tiny with random weights, ")
     plain = result["rows"][0]["images_per_second"]
     for row in result["rows"]:

@@ -106,7 +106,7 @@ def test_the_program_in_the_card_draws_and_shows_the_adapter_what_training_did(
     names["adapter"].register_forward_hook(lambda module, inputs, features: seen.append((inputs[0], *features)))
     names["pipeline"]("", image=names["condition"], num_inference_steps=1)
     shown, *features = seen[0]
-    condition = torch.from_numpy(binarise(stored, 0.5))[None, None].float() / 255  # train.loop.step.adapter_features
+    condition = torch.from_numpy(binarise(stored, 0.5))[None, None].float() / 255  # train.adapters.features
     assert torch.equal(shown, condition)
     for theirs, ours in zip(
         features, trained(shown), strict=True

@@ -12,7 +12,7 @@ from pipeline.execution.worker import Work
 from stages.records import EncodedSample
 from stages.weights.store import WeightsStore
 from tests.train.conftest import prepare_scenes
-from train.fidelity.evaluate import Evaluated, EvaluationJob, Surroundings, evaluate
+from train.fidelity.evaluate import Environment, Evaluated, EvaluationJob, evaluate
 
 SIDE_PIXELS = 128
 INLINE = ExecutionConfig(device="cpu", threads_per_worker=1)
@@ -47,7 +47,7 @@ class Listener:
 def run_job(
     job: EvaluationJob, listener: Listener | None = None, executor: Callable[[], Executor] = InlineExecutor
 ) -> Evaluated:
-    return evaluate(job, Surroundings(executor, WeightsStore(allow_network=False), listener or Listener()))
+    return evaluate(job, Environment(executor, WeightsStore(allow_network=False), listener or Listener()))
 
 
 def shards(out: Path) -> Directory:

@@ -22,7 +22,7 @@ from train.data.training_set import TrainingSet
 from train.fidelity.evaluate import Evaluated, EvaluationJob
 from train.fidelity.report import report_table
 from train.runs.directory import RUN_FILE
-from train.sampling.controls import Guide
+from train.sampling.controls import Control
 from train.sampling.pictures import SampleJob, sample
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def test_every_condition_is_extracted_from_and_measured_on_every_variant(done: E
 
 
 @pytest.mark.parametrize(
-    ("variant", "guides", "shown"),
+    ("variant", "controls", "shown"),
     [("with", (0, 1), 1), ("shuffled", (0, 1), 0), ("only-color", (0,), 1), ("only-canny", (1,), 1)],
 )
 def test_a_picture_is_the_one_that_condset_sample_draws_with_the_same_adapters(
-    variant: str, guides: tuple[int, ...], shown: int, done: Evaluated, job: EvaluationJob, tmp_path: Path
+    variant: str, controls: tuple[int, ...], shown: int, done: Evaluated, job: EvaluationJob, tmp_path: Path
 ) -> None:
     data = TrainingSet(Directory(job.data), Condition.COLOR, use_latents=False)
     shard = data.shards(0)[0].name
@@ -93,7 +93,7 @@ def test_a_picture_is_the_one_that_condset_sample_draws_with_the_same_adapters(
     for number, condition in enumerate(("color", "canny")):
         (tmp_path / f"{number}.png").write_bytes(members[f"{condition}.png"])
     prompt = data.read(shard, 1)[1]["txt"].decode()
-    chosen = tuple(Guide(job.runs[n], tmp_path / f"{n}.png", WEIGHTS[n]) for n in guides)
+    chosen = tuple(Control(job.runs[n], tmp_path / f"{n}.png", WEIGHTS[n]) for n in controls)
     torch.set_num_threads(1)
     (drawn,) = sample(
         SampleJob(prompt, tmp_path / "out", chosen, seed=1, steps=1, device="cpu", dtype="float32")

@@ -12,11 +12,11 @@ from pipeline.run import prepare
 from stages.weights.store import WeightsStore
 from train.commands.quickstart import CONFIGS, HELD_OUT, quickstart_evaluation
 from train.config import TrainConfig
-from train.fidelity.evaluate import Surroundings, evaluate
-from train.fidelity.report import Figure
+from train.fidelity.evaluate import Environment, evaluate
+from train.fidelity.report import MeasureFigure
 from train.fidelity.variants import REAL, SHUFFLED, WITH, WITHOUT
 from train.loop.run import TrainJob, train
-from train.loop.watch import Nobody
+from train.loop.watch import SilentWatcher
 from train.loop.worker import Worker
 
 SAMPLES = 48
@@ -43,13 +43,13 @@ def trained(condition: str, data: Path, out: Path) -> Path:
     config = load_config(
         CONFIGS / "train.toml", [f'condition="{condition}"', "validation.preview_every=0"], TrainConfig
     )
-    train(TrainJob(config, (str(data),), None, out), Worker(), Nobody())
+    train(TrainJob(config, (str(data),), None, out), Worker(), SilentWatcher())
     return out
 
 
-def measured(runs: tuple[Path, ...], held_out: Path, out: Path) -> list[Figure]:
+def measured(runs: tuple[Path, ...], held_out: Path, out: Path) -> list[MeasureFigure]:
     job = quickstart_evaluation(runs, str(held_out), out, SAMPLES)
-    return evaluate(job, Surroundings(InlineExecutor, WeightsStore(None), lambda _: None)).report.figures
+    return evaluate(job, Environment(InlineExecutor, WeightsStore(None), lambda _: None)).report.figures
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from tests.train.tiny_runs import save_parts, write_tiny_run
 from train.data.training_set import TrainingSet
 from train.fidelity.evaluate import Evaluated, EvaluationJob
 from train.runs.directory import RUN_FILE
-from train.sampling.controls import Guide
+from train.sampling.controls import Control
 from train.sampling.pictures import SampleJob, sample
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_a_picture_is_the_one_that_condset_sample_draws(done: Evaluated, job: Ev
         alone = SampleJob(
             prompt,
             tmp_path / variant,
-            (Guide(job.runs[0], tmp_path / condition),),
+            (Control(job.runs[0], tmp_path / condition),),
             seed=1,
             steps=2,
             device="cpu",

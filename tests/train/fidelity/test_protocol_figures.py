@@ -18,7 +18,7 @@ from train.fidelity.held_out import HeldOut, HeldOutConfig
 from train.fidelity.pictures import PICTURES_PER_SHARD, Pictures
 from train.fidelity.protocol_figures import judge
 from train.fidelity.protocols import PROTOCOLS, FigureName, Judged, Networks, figures
-from train.fidelity.report import Report, read_report, report_table, write_report
+from train.fidelity.report import EvalReport, read_report, report_table, write_report
 from train.fidelity.variants import variants_of
 
 ALL_FIGURES = replace(PROTOCOLS["t2i-adapter"], figures=tuple(FigureName), size_pixels=(64, 64), pictures_per_caption=2)
@@ -87,7 +87,7 @@ def test_the_figures_are_kept_in_the_report_and_have_a_block_of_the_table(
 ) -> None:
     found = judge(ALL_FIGURES, networks, pictures, held_out)
     titles = {variant.name: variant.title for variant in pictures.drawing.variants}
-    report = Report(
+    report = EvalReport(
         inputs={"protocol": "t2i-adapter"},
         runs={},
         data="",

@@ -19,11 +19,11 @@ from train.fidelity.networks import clip
 from train.fidelity.networks.distribution import FrechetDistance, InceptionFeatures
 from train.fidelity.protocols import (
     PROTOCOLS,
-    Figure,
+    EvalProtocol,
     FigureName,
     Judged,
     Networks,
-    Protocol,
+    ProtocolFigure,
     figures,
     open_networks,
     protocol_of,
@@ -55,7 +55,7 @@ def test_each_protocol_gives_its_figures(networks: Networks) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_every_network_of_a_protocol_is_in_the_model_table(protocol: Protocol) -> None:
+def test_every_network_of_a_protocol_is_in_the_model_table(protocol: EvalProtocol) -> None:
     assert set(protocol.models) <= MODELS.keys()
     assert protocol_of(protocol.name) is protocol
 
@@ -63,7 +63,9 @@ def test_every_network_of_a_protocol_is_in_the_model_table(protocol: Protocol) -
 def test_the_distance_is_that_of_all_pictures_and_has_no_interval(networks: Networks) -> None:
     frechet = FrechetDistance(TinyFeatures(), "cpu")
     frechet.add([each.drawn_hwc for each in pictures()], [each.real_hwc for each in pictures()])
-    assert figures(T2I_ADAPTER, networks, pictures())["FID"] == Figure(FigureName.FID, PICTURES, frechet.value())
+    assert figures(T2I_ADAPTER, networks, pictures())["FID"] == ProtocolFigure(
+        FigureName.FID, PICTURES, frechet.value()
+    )
 
 
 def test_the_interval_is_that_of_captions_since_the_pictures_of_one_are_not_independent(networks: Networks) -> None:
@@ -83,7 +85,7 @@ def test_the_interval_is_that_of_captions_since_the_pictures_of_one_are_not_inde
         assert figure.value == pytest.approx(np.mean(values))
 
 
-def numbers(figure: Figure) -> list[float]:
+def numbers(figure: ProtocolFigure) -> list[float]:
     return [number for number in (figure.value, figure.low, figure.high) if number is not None]
 
 

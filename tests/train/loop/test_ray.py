@@ -11,7 +11,7 @@ from tests.train.loop.test_run_bad_input import damage
 from tests.train.training_runs import STEPS, StopAfter, difference, losses, run_alone, small_job
 from train.loop.ray import Share, share_of, train_on_ray
 from train.loop.run import train
-from train.loop.watch import Nobody, StepReport
+from train.loop.watch import SilentWatcher, StepReport
 from train.loop.worker import Worker
 from train.runs.checkpoint import checkpoints
 
@@ -42,7 +42,7 @@ def test_what_the_cluster_does_not_have_is_an_error_at_once(workers: int, device
         share_of(Resources(8, gpus, 8), workers, device)
 
 
-class Listening(Nobody):
+class Listening(SilentWatcher):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def test_a_run_of_one_worker_is_stopped_goes_on_with_two_and_ends_the_same(color
     moved = small_job(color_data, tmp_path / "moved")
     with pytest.raises(KeyboardInterrupt):
         train(moved, Worker(), StopAfter(2))
-    train_on_ray(small_job(color_data, tmp_path / "moved", loop={"batch_size": 2}), 2, None, Nobody())
+    train_on_ray(small_job(color_data, tmp_path / "moved", loop={"batch_size": 2}), 2, None, SilentWatcher())
     assert difference(whole.run, moved.run) < 1e-5
 
 
@@ -93,7 +93,7 @@ def test_a_corrupt_shard_on_one_worker_stops_both_with_its_name_and_the_steps_ar
     loop = {"batch_size": 1, "max_steps": 20}
     job = small_job(own_data, tmp_path / "run", loader={"shuffle_window": 1}, loop=loop)
     with pytest.raises(ShardCorrupt, match=r"0000002\.tar sample 00000001\d must have crc32"):
-        train_on_ray(job, 2, None, Nobody())
+        train_on_ray(job, 2, None, SilentWatcher())
     (kept,) = checkpoints(job.run)
     assert 0 < int(kept.name.removeprefix("step-")) < 12
 

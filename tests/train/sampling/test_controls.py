@@ -15,7 +15,7 @@ from tests.train.small_runs import small_adapter, write_run
 from tests.train.tiny_runs import random_picture, save_picture
 from train.data.conditions import ConditionsConfig, condition_of_visit, decode_condition
 from train.exchange.export import export_run
-from train.sampling.controls import Guide, as_grey, as_seen, open_guide, pair_guides, read_picture
+from train.sampling.controls import Control, as_grey, as_seen, open_control, pair_controls, read_picture
 
 KINDS = [condition for condition in Condition if condition is not Condition.LATENTS]
 LEVELS = np.arange(256, dtype=np.uint8).repeat(16).reshape(64, 64)
@@ -24,13 +24,13 @@ LEVELS = np.arange(256, dtype=np.uint8).repeat(16).reshape(64, 64)
 
 def test_options_are_paired_in_their_order() -> None:
     paths = [Path(name) for name in "abcd"]
-    guides = pair_guides(paths[:2], paths[2:], [0.5, -1.0], ["sketch", "depth"])
-    assert guides == (
-        Guide(Path("a"), Path("c"), 0.5, Condition.SKETCH),
-        Guide(Path("b"), Path("d"), -1.0, Condition.DEPTH),
+    controls = pair_controls(paths[:2], paths[2:], [0.5, -1.0], ["sketch", "depth"])
+    assert controls == (
+        Control(Path("a"), Path("c"), 0.5, Condition.SKETCH),
+        Control(Path("b"), Path("d"), -1.0, Condition.DEPTH),
     )
-    assert pair_guides(paths[:1], paths[2:3], [], []) == (Guide(Path("a"), Path("c"), 1.0, None),)
-    assert pair_guides([], [], [], []) == ()
+    assert pair_controls(paths[:1], paths[2:3], [], []) == (Control(Path("a"), Path("c"), 1.0, None),)
+    assert pair_controls([], [], [], []) == ()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_options_that_cannot_be_paired_are_refused(counts: tuple[int, int, int, 
         match=f"^{option} must be given as often as --adapter, {adapters} times, got {got}; they are paired in the "
         "order in which they are typed$",
     ):
-        pair_guides([Path("a")] * adapters, [Path("c")] * conditions, [1.0] * weights, ["sketch"] * kinds)
+        pair_controls([Path("a")] * adapters, [Path("c")] * conditions, [1.0] * weights, ["sketch"] * kinds)
 
 
 @pytest.mark.parametrize("kind", ["scribble", "latents"])
@@ -60,7 +60,7 @@ def test_a_condition_that_there_is_not_is_refused(kind: str) -> None:
         match="^--condition-kind must be one of sketch, depth, keypose, color, segmentation, canny, "
         f"got '{kind}'; correct it$",
     ):
-        pair_guides([Path("a")], [Path("c")], [], [kind])
+        pair_controls([Path("a")], [Path("c")], [], [kind])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_coloured_picture_is_grey_to_an_adapter_of_one_channel() -> None:
 )
 def test_a_sketch_is_cut_where_its_run_cut_it(settings: dict[str, Any], levels: int | None, tmp_path: Path) -> None:
     write_run(tmp_path / "run", conditions=settings)
-    opened = open_guide(Guide(tmp_path / "run", save_picture(tmp_path / "sketch.png", LEVELS)))
+    opened = open_control(Control(tmp_path / "run", save_picture(tmp_path / "sketch.png", LEVELS)))
     expected = LEVELS if levels is None else np.where(levels <= LEVELS, 255, 0)
     assert np.array_equal(opened.condition_chw, expected[None])
     assert opened.kind is Condition.SKETCH
@@ -127,12 +127,12 @@ def test_an_export_remembers_what_it_was_trained_on_and_a_foreign_file_is_told(t
     write_run(tmp_path / "run")
     export_run(tmp_path / "run", "t2i", tmp_path / "ours.safetensors")
     foreign = foreign_file(tmp_path)
-    ours = open_guide(Guide(tmp_path / "ours.safetensors", picture))
-    told = open_guide(Guide(foreign, picture, 1.0, Condition.SKETCH))
+    ours = open_control(Control(tmp_path / "ours.safetensors", picture))
+    told = open_control(Control(foreign, picture, 1.0, Condition.SKETCH))
     assert ours.run is told.run is None
     assert np.array_equal(ours.condition_chw, np.where(LEVELS > 127, 255, 0)[None])
     assert np.array_equal(told.condition_chw, ours.condition_chw)
-    left = open_guide(Guide(foreign, picture, 1.0, Condition.DEPTH))
+    left = open_control(Control(foreign, picture, 1.0, Condition.DEPTH))
     assert np.array_equal(left.condition_chw, LEVELS[None])
 
 
@@ -145,7 +145,7 @@ def foreign_file(folder: Path, in_channels: int = 1) -> Path:
 def test_the_kind_is_asked_for_only_where_it_matters(tmp_path: Path) -> None:
     foreign = foreign_file(tmp_path)
     edges: UInt8Array = np.where(LEVELS > 127, np.uint8(255), np.uint8(0))
-    opened = open_guide(Guide(foreign, save_picture(tmp_path / "edges.png", edges)))
+    opened = open_control(Control(foreign, save_picture(tmp_path / "edges.png", edges)))
     assert (opened.kind, opened.condition_chw.tolist()) == (None, edges[None].tolist())
     grey = save_picture(tmp_path / "grey.png", LEVELS)
     with pytest.raises(
@@ -153,9 +153,9 @@ def test_the_kind_is_asked_for_only_where_it_matters(tmp_path: Path) -> None:
         match=r"^--condition-kind must be given for \S+foreign\.safetensors, which does not say what it was trained "
         r"on, because \S+grey\.png has levels of grey; sketch makes them black and white, depth leaves them$",
     ):
-        open_guide(Guide(foreign, grey))
+        open_control(Control(foreign, grey))
     of_three = foreign_file(tmp_path, 3)
-    assert np.array_equal(open_guide(Guide(of_three, grey)).condition_chw, np.stack([LEVELS] * 3))
+    assert np.array_equal(open_control(Control(of_three, grey)).condition_chw, np.stack([LEVELS] * 3))
 
 
 def test_a_kind_that_the_adapter_was_not_trained_on_is_refused(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_kind_that_the_adapter_was_not_trained_on_is_refused(tmp_path: Path) -
         ConfigError,
         match=r"^--condition-kind must be sketch, which \S+run was trained on, got depth; leave it out$",
     ):
-        open_guide(Guide(tmp_path / "run", save_picture(tmp_path / "a.png", LEVELS), 1.0, Condition.DEPTH))
+        open_control(Control(tmp_path / "run", save_picture(tmp_path / "a.png", LEVELS), 1.0, Condition.DEPTH))
 
 
 def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -180,4 +180,4 @@ def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_an_adapter_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere must be a run, a directory of T2IAdapter\.save_pretrained"):
-        open_guide(Guide(tmp_path / "nowhere", save_picture(tmp_path / "a.png", LEVELS)))
+        open_control(Control(tmp_path / "nowhere", save_picture(tmp_path / "a.png", LEVELS)))

@@ -17,7 +17,7 @@ from tests.train.small_runs import write_run
 from tests.train.tiny_runs import random_picture, save_parts, save_picture, write_tiny_run
 from train.adapters.spatial import compose
 from train.base.stable_diffusion import StableDiffusion
-from train.sampling.controls import Guide
+from train.sampling.controls import Control
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.pictures import SHEET_PICTURES, SampleJob, parse_size, sample
 
@@ -31,17 +31,17 @@ class Workshop:
     def __init__(self, folder: Path, base: StableDiffusion) -> None:
         self.folder, self.base = folder, base
         self.adapters: list[nn.Module] = []
-        self.guides: list[Guide] = []
+        self.controls: list[Control] = []
         for number, condition in enumerate(("color", "keypose")):
             run = folder / condition
             self.adapters.append(write_tiny_run(run, base, condition, averaged=number == 1))
             picture = save_picture(folder / f"{condition}.png", random_picture(number, 128, 64))
-            self.guides.append(Guide(run, picture))
+            self.controls.append(Control(run, picture))
         self.model = save_parts(base, folder / "model")
 
-    def job(self, out: Path, *guides: Guide, **options: Any) -> SampleJob:
+    def job(self, out: Path, *controls: Control, **options: Any) -> SampleJob:
         given: dict[str, Any] = {"steps": STEPS, "guidance": 2.0, "device": "cpu", "dtype": "float32"}
-        return SampleJob(PROMPT, out, guides, **(given | options))
+        return SampleJob(PROMPT, out, controls, **(given | options))
 
     def expected(self, weights: list[float], seed: int, **options: Any) -> UInt8Array:
         """What the sampler gives for the two adapters' features, added by weight."""
@@ -73,7 +73,7 @@ def assert_like(ours: UInt8Array, theirs: UInt8Array) -> None:
 
 def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp_path: Path) -> None:
     steps: list[None] = []
-    job = workshop.job(tmp_path / "new" / "out", workshop.guides[0], seed=5, count=2)
+    job = workshop.job(tmp_path / "new" / "out", workshop.controls[0], seed=5, count=2)
     drawn = sample(job, lambda: steps.append(None))
     assert [file.name for file in drawn.pictures] == ["0000005.png", "0000006.png"]
     assert drawn.sheet == job.out / "sheet-0000005.png"
@@ -97,7 +97,7 @@ def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp
             "active_share": 1.0,
             "base": "tiny",
             "adapters": [
-                {"adapter": str(job.guides[0].adapter), "condition": str(job.guides[0].condition), "weight": 1.0}
+                {"adapter": str(job.controls[0].adapter), "condition": str(job.controls[0].condition), "weight": 1.0}
             ],
         }
     with Image.open(drawn.sheet) as sheet:  # a column for the condition and one for each picture
@@ -105,9 +105,9 @@ def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp
 
 
 def test_two_adapters_add_up_with_their_weights(workshop: Workshop, tmp_path: Path) -> None:
-    color, keypose = workshop.guides
-    guides = (replace(color, weight=0.75), replace(keypose, weight=0.5))
-    both = pixels(sample(workshop.job(tmp_path, *guides)).pictures[0])
+    color, keypose = workshop.controls
+    controls = (replace(color, weight=0.75), replace(keypose, weight=0.5))
+    both = pixels(sample(workshop.job(tmp_path, *controls)).pictures[0])
     assert_like(both, workshop.expected([0.75, 0.5], 0))
     for single in ([1.0, 0.0], [0.0, 1.0]):
         assert abs(both.astype(int) - workshop.expected(single, 0)).max() > 1
@@ -115,15 +115,15 @@ def test_two_adapters_add_up_with_their_weights(workshop: Workshop, tmp_path: Pa
 
 def test_without_weight_or_activity_the_base_is_alone(workshop: Workshop, tmp_path: Path) -> None:
     alone = workshop.job(tmp_path / "alone", base=str(workshop.model), size_pixels=(128, 64))
-    weightless = workshop.job(tmp_path / "weightless", replace(workshop.guides[0], weight=0.0))
-    never = workshop.job(tmp_path / "never", workshop.guides[0], active_share=0.0)
+    weightless = workshop.job(tmp_path / "weightless", replace(workshop.controls[0], weight=0.0))
+    never = workshop.job(tmp_path / "never", workshop.controls[0], active_share=0.0)
     first, *others = (pixels(sample(job).pictures[0]) for job in (alone, weightless, never))
     for other in others:
         assert np.array_equal(other, first)
 
 
 def test_the_share_and_the_negative_prompt_reach_the_sampler(workshop: Workshop, tmp_path: Path) -> None:
-    job = workshop.job(tmp_path, workshop.guides[0], active_share=0.5, negative="a blue square")
+    job = workshop.job(tmp_path, workshop.controls[0], active_share=0.5, negative="a blue square")
     expected = workshop.expected([1.0, 0.0], 0, active_share=0.5, negative_caption="a blue square")
     assert_like(pixels(sample(job).pictures[0]), expected)
 
@@ -131,15 +131,15 @@ def test_the_share_and_the_negative_prompt_reach_the_sampler(workshop: Workshop,
 def test_a_run_may_be_drawn_with_a_base_that_is_named(workshop: Workshop, tmp_path: Path) -> None:
     other = tmp_path / "run"
     write_tiny_run(other, workshop.base, diffusion={"kind": "tiny", "seed": 9})
-    guide = Guide(other, workshop.guides[0].condition)
+    control = Control(other, workshop.controls[0].condition)
     with pytest.raises(
         ConfigError,
         match=rf"^--adapter {other} must be drawn with the base that it was trained on, "
         rf"{workshop.base.identity[:12]}, got tiny, [0-9a-f]{{12}}; give --base to choose it or another$",
     ):
-        sample(workshop.job(tmp_path / "out", guide))
+        sample(workshop.job(tmp_path / "out", control))
     assert not (tmp_path / "out").exists()
-    named = sample(workshop.job(tmp_path / "out", guide, base=str(workshop.model)))
+    named = sample(workshop.job(tmp_path / "out", control, base=str(workshop.model)))
     assert_like(pixels(named.pictures[0]), workshop.expected([1.0, 0.0], 0))
 
 
@@ -152,7 +152,7 @@ def test_a_base_that_does_not_take_the_features_is_refused(workshop: Workshop, t
     ):
         sample(
             workshop.job(
-                tmp_path / "out", Guide(tmp_path / "run", workshop.guides[0].condition), base=str(workshop.model)
+                tmp_path / "out", Control(tmp_path / "run", workshop.controls[0].condition), base=str(workshop.model)
             )
         )
 
@@ -165,12 +165,12 @@ def test_an_interrupted_call_keeps_what_is_finished(workshop: Workshop, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample(workshop.job(tmp_path, workshop.guides[0], count=3), stepped)
+        sample(workshop.job(tmp_path, workshop.controls[0], count=3), stepped)
     assert [file.name for file in tmp_path.iterdir()] == ["0000000.png"]
 
 
 def test_a_sheet_shows_only_as_many_pictures_as_fit(workshop: Workshop, tmp_path: Path) -> None:
-    drawn = sample(workshop.job(tmp_path, workshop.guides[0], count=SHEET_PICTURES + 1, steps=1, guidance=1.0))
+    drawn = sample(workshop.job(tmp_path, workshop.controls[0], count=SHEET_PICTURES + 1, steps=1, guidance=1.0))
     assert len(drawn.pictures) == SHEET_PICTURES + 1
     with Image.open(drawn.sheet) as sheet:
         assert sheet.width == 2 * 16 + (1 + SHEET_PICTURES) * 200 - 8
@@ -182,7 +182,7 @@ def test_no_picture_is_written_over(name: str, workshop: Workshop, tmp_path: Pat
     with pytest.raises(
         ConfigError, match=rf"{name} must not be there yet, got an older picture; give another --out or --seed$"
     ):
-        sample(workshop.job(tmp_path, workshop.guides[0], count=2))
+        sample(workshop.job(tmp_path, workshop.controls[0], count=2))
     assert (tmp_path / name).read_bytes() == b"mine"
 
 
@@ -191,18 +191,18 @@ def test_a_directory_that_cannot_be_made_is_refused(workshop: Workshop, tmp_path
     with pytest.raises(
         ConfigError, match=r"file/0000000\.png must be written, got (File exists|Not a directory); give another --out$"
     ):
-        sample(workshop.job(tmp_path / "file", workshop.guides[0], steps=1))
+        sample(workshop.job(tmp_path / "file", workshop.controls[0], steps=1))
 
 
 def test_conditions_of_different_sizes_are_refused(workshop: Workshop, tmp_path: Path) -> None:
     square = save_picture(tmp_path / "square.png", random_picture(0))
-    guides = (workshop.guides[0], replace(workshop.guides[1], condition=square))
+    controls = (workshop.controls[0], replace(workshop.controls[1], condition=square))
     with pytest.raises(
         ConfigError,
         match=r"^--condition \S+square\.png must have 128x64 pixels as \S+color\.png, got 64x64; "
         r"resize or crop one of them$",
     ):
-        sample(workshop.job(tmp_path / "out", *guides))
+        sample(workshop.job(tmp_path / "out", *controls))
 
 
 def test_sides_that_the_base_does_not_divide_are_refused(workshop: Workshop, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_sides_that_the_base_does_not_divide_are_refused(workshop: Workshop, tmp
         match=r"^--condition \S+odd\.png must have sides that are multiples of 64 pixels, got 96x64; "
         r"take another size$",
     ):
-        sample(workshop.job(tmp_path, replace(workshop.guides[0], condition=odd)))
+        sample(workshop.job(tmp_path, replace(workshop.controls[0], condition=odd)))
     with pytest.raises(ConfigError, match=r"^--size must have sides that are multiples of 64 pixels, got 0x64; "):
         sample(workshop.job(tmp_path, base=str(workshop.model), size_pixels=(0, 64)))
 
@@ -235,7 +235,7 @@ def test_a_size_beside_a_condition_is_refused(workshop: Workshop, tmp_path: Path
         ConfigError,
         match=r"^--size must go without --adapter, got 64x64; a picture has the size of its condition$",
     ):
-        sample(workshop.job(tmp_path, workshop.guides[0], size_pixels=(64, 64)))
+        sample(workshop.job(tmp_path, workshop.controls[0], size_pixels=(64, 64)))
 
 
 def test_a_size_is_width_and_height() -> None:

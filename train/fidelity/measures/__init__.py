@@ -1,0 +1,1 @@
+"""How well one picture follows one condition."""

@@ -143,7 +143,7 @@ def test_a_listed_name_that_climbs_out_of_the_folder_is_refused(tmp_path: Path, 
     (row,) = rows(write(tmp_path / "root", {"metadata.jsonl": f'{{"file_name": "{name}", "text": "x"}}'}))
     assert row.rejection is not None
     assert row.rejection.reason is Reason.BAD_NAME
-    assert "must be a plain relative path in UTF-8; rename the image or mend its line" in row.rejection.detail
+    assert "must be a plain relative path in UTF-8; rename the image or fix its line" in row.rejection.detail
     assert row.image_uri == ""
 
 
@@ -194,7 +194,7 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 
 def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
     for root in (str(tmp_path / "none"), f"memory://{tmp_path}/none"):
-        with pytest.raises(SourceError, match=r"none must be a directory of images, got none; mend source\.root"):
+        with pytest.raises(SourceError, match=r"none must be a directory of images, got none; fix source\.root"):
             rows(FolderSource(root=root))
 
 

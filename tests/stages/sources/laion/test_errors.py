@@ -23,12 +23,12 @@ def list_all(directory: Path, **settings: object) -> int:
 
 
 def test_a_pattern_must_match_a_file(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"source.files \*\*/\*.parquet must match files in .*, got none; mend the"):
+    with pytest.raises(SourceError, match=r"source.files \*\*/\*.parquet must match files in .*, got none; fix the"):
         list_all(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"b\.parquet must be a parquet file, got no file; mend source\.root or"):
+    with pytest.raises(SourceError, match=r"b\.parquet must be a parquet file, got no file; fix source\.root or"):
         list_all(tmp_path, files="b.parquet")
 
 

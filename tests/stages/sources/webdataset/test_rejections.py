@@ -92,9 +92,9 @@ def test_a_pattern_without_match_a_missing_and_a_compressed_tar_are_errors(tmp_p
     write_tar(tmp_path / "0.tar", sample(0))
     (tmp_path / "0.tar.gz").write_bytes(gzip.compress((tmp_path / "0.tar").read_bytes()))
     patterns: list[tuple[str | tuple[str, ...], str]] = [
-        ("*.tgz", r"source\.tars \*\.tgz must match files in .*, got none; mend the pattern or root"),
+        ("*.tgz", r"source\.tars \*\.tgz must match files in .*, got none; fix the pattern or root"),
         (("0.tar", "x*.tar"), r"source\.tars x\*\.tar must match files"),
-        ("{0..1}.tar", r"1\.tar must be a tar, got no file; mend source\.root or source\.tars"),
+        ("{0..1}.tar", r"1\.tar must be a tar, got no file; fix source\.root or source\.tars"),
         ("0.tar.gz", r"0\.tar\.gz must be an uncompressed tar, got gzip; unpack it once"),
     ]
     for tars, message in patterns:

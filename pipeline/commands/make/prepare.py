@@ -1,0 +1,109 @@
+"""`condset prepare CONFIG --out DIR`: the main job, or with --onto DATASET a layer of a data set that is there.
+
+Heavy imports are inside the functions, so that `condset --help` is there at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.interruption import resumable
+from pipeline.commands.options import (
+    Config,
+    Device,
+    ExecutorName,
+    Executors,
+    Out,
+    RayAddress,
+    Sets,
+    WeightsDir,
+    choose_executor,
+    weights_store,
+)
+from pipeline.commands.say import say
+
+if TYPE_CHECKING:
+    from pipeline.config import PrepareConfig
+    from pipeline.execution.inline import Executor
+    from pipeline.run import Summary
+
+
+def prepare(
+    config: Config,
+    out: Out = None,
+    onto: Annotated[str | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")] = None,
+    executor: Executors = ExecutorName.RAY,
+    ray_address: RayAddress = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Annotating workers.", show_default="as the machine allows")
+    ] = None,
+    device: Device = None,
+    weights_dir: WeightsDir = None,
+    retry_rejected: Annotated[
+        str | None, typer.Option(metavar="REASON,...", help="Try samples again that were rejected for these reasons.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows of the source.")] = None,
+    set_: Sets = None,
+) -> None:
+    """Make a data set: images, captions and conditions in WebDataset shards. Run it again to go on after a stop."""
+    from pipeline.config import PrepareConfig, load_config
+    from stages.errors import ConfigError
+
+    overrides = list(set_ or [])
+    if workers is not None:
+        overrides.append(f"execution.workers={workers}")
+    if device is not None:
+        overrides.append(f'execution.device="{device}"')
+    if limit is not None:
+        overrides.append(f"limit={limit}")
+    settings = load_config(config, overrides, PrepareConfig)
+    chosen = choose_executor(executor, ray_address)
+    if (out is None) == (onto is None):
+        raise ConfigError("prepare must have either --out DIR for a new data set or --onto DATASET for a layer")
+    if onto is not None and retry_rejected is not None:
+        raise ConfigError(
+            "--retry-rejected must go with --out, got --onto; a layer rejects what its network cannot see"
+        )
+    if onto is not None:
+        run_layer(settings, onto, chosen, weights_dir)
+    elif out is not None:
+        run_prepare(settings, out, chosen, weights_dir, retry_rejected)
+
+
+def run_prepare(
+    config: "PrepareConfig", out: str, executor: "Executor", weights_dir: Path | None, retry: str | None = None
+) -> None:
+    """Run the main job, or try rejected samples of it again, and say what it did."""
+    from pipeline.dataset.storage import Directory
+    from pipeline.retry import parse_reasons, retry_rejected
+    from pipeline.run import prepare as run
+
+    directory, weights = Directory(out), weights_store(weights_dir)
+    with resumable("committed shards stay"):
+        if retry is None:
+            summary = run(config, directory, executor, weights, say)
+        else:
+            summary = retry_rejected(config, directory, executor, weights, say, parse_reasons(retry))
+    _report(out, summary)
+
+
+def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_dir: Path | None) -> None:
+    """Add conditions to a data set and say what was done."""
+    from pipeline.dataset.storage import Directory
+    from pipeline.layer import prepare_layer
+
+    with resumable("committed shards stay"):
+        directory, summary = prepare_layer(config, Directory(onto), executor, weights_store(weights_dir), say)
+    _report(str(directory), summary)
+
+
+def _report(where: str, summary: "Summary") -> None:
+    totals = summary.manifest.totals
+    reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
+    rejected = f"{totals.rejected} rejected ({reasons})" if reasons else "none rejected"
+    done = f"{totals.samples} samples in {totals.shards} shards, {rejected}"
+    if summary.shards_made == 0:
+        print(f"{where} is complete already: {done}")
+    else:
+        print(f"{where} is complete: {done}; {summary.images_per_second:.1f} img/s")

@@ -1,0 +1,63 @@
+"""The options that several commands have in common, and what they stand for.
+
+Heavy imports are inside the functions, so that `condset --help` is there at once.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.execution.inline import Executor
+    from stages.weights.store import WeightsStore
+
+
+class ExecutorName(StrEnum):
+    RAY = "ray"
+    INLINE = "inline"
+
+
+class DeviceName(StrEnum):
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Config = Annotated[
+    Path, typer.Argument(help="A TOML file such as configs/prepare/sketch_coco.toml.", show_default=False)
+]
+Out = Annotated[str | None, typer.Option(help="The data set's directory; run again to go on where it stopped.")]
+Dataset = Annotated[str, typer.Argument(help="A data set's directory.", show_default=False)]
+WeightsDir = Annotated[
+    Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Overrides one setting: table.key=value (TOML values).")]
+Device = Annotated[
+    DeviceName | None, typer.Option(help="Where the networks run.", show_default="the configuration's, auto")
+]
+Executors = Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")]
+RayAddress = Annotated[str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")]
+
+
+def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
+    """Make the executor of a name; ConfigError if there is an address that it has no use for."""
+    from stages.errors import ConfigError
+
+    if name is ExecutorName.RAY:
+        from pipeline.execution.ray import RayExecutor
+
+        return RayExecutor(ray_address)
+    if ray_address:
+        raise ConfigError(f"--ray-address must go with --executor ray, got {ray_address!r} with inline")
+    from pipeline.execution.inline import InlineExecutor
+
+    return InlineExecutor()
+
+
+def weights_store(directory: Path | None) -> "WeightsStore":
+    """Open the store of weights; workers may run elsewhere, so its path is absolute."""
+    from stages.weights.store import WeightsStore
+
+    return WeightsStore(directory and directory.absolute())
