@@ -1,6 +1,6 @@
-"""One visit of a sample, and a batch of them, ready for the device.
+"""What one visit of a sample sees, and a batch of them, ready for the device.
 
-    global sample index ──order──> (shard, position) ──read, decode, draw──> Visit ──stack──> Batch
+    global sample index ──order──> (shard, position) ──read, decode, draw──> VisitedSample ──stack──> Batch
 
 Runs on the loader's threads: reading, JPEG, PNG and the random numbers release the interpreter's lock.
 """
@@ -21,6 +21,7 @@ from train.data.conditions import ConditionsConfig, condition_of_visit, decode_c
 from train.data.draws import Draws, ObjectiveConfig, draw
 from train.data.order import SampleOrder
 from train.data.training_set import Joined, TrainingSet
+from train.data.visit import Visit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +43,8 @@ class Latents:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One sample with everything that was drawn for it."""
+class VisitedSample:
+    """One sample with everything that was drawn for one visit of it."""
 
     key: str
     image: Pixels | Latents
@@ -53,7 +54,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Visits stacked; tensors are on the CPU, pinned if they go to a GPU."""
+    """Samples stacked; tensors are on the CPU, pinned if they go to a GPU."""
 
     keys: tuple[str, ...]
     captions: tuple[str, ...]
@@ -84,8 +85,9 @@ class VisitReader:
     timesteps: int
     seed: int
 
-    def __call__(self, index: int) -> Visit:
-        """Read and draw visit `index`; ShardCorrupt, naming the sample, if it is damaged."""
+    def __call__(self, index: int) -> VisitedSample:
+        """Read and draw for global sample `index`; ShardCorrupt, naming the sample, if it is damaged."""
+        visit = Visit(self.seed, index)
         shard, position = self.order.locate(index)
         joined = self.shards[shard]
         data = self.sets[joined.dataset]
@@ -94,45 +96,45 @@ class VisitReader:
         try:
             captions = json.loads(members["json"])["captions"]
             picture = decode_condition(members[f"{self.condition.value}.png"], where)
-            image = self._image(data, members, index, where)
+            image = self._image(data, members, visit, where)
         except (KeyError, ValueError) as error:
             raise ShardCorrupt(f"{where} must be whole, got {error!r}; run `condset verify {data.directory}`") from None
-        return Visit(
+        return VisitedSample(
             key=key,
             image=image,
-            condition_chw=condition_of_visit(picture, self.condition, self.conditions, self.channels, self.seed, index),
-            draws=draw(self.objective, self.seed, index, captions, self.latent_shape_chw, self.timesteps),
+            condition_chw=condition_of_visit(picture, self.condition, self.conditions, self.channels, visit),
+            draws=draw(self.objective, visit, captions, self.latent_shape_chw, self.timesteps),
         )
 
-    def _image(self, data: TrainingSet, members: dict[str, bytes], index: int, where: str) -> Pixels | Latents:
+    def _image(self, data: TrainingSet, members: dict[str, bytes], visit: Visit, where: str) -> Pixels | Latents:
         if data.latents is not None:
             return Latents(np.stack(read_latents(members["latents.npy"], *self.latent_shape_chw)))
         try:
             image_hwc = decode_stored(members[data.image_extension])
         except ShardCorrupt as error:
             raise ShardCorrupt(f"{where} {error}") from None
-        if is_flipped(self.conditions, self.seed, index):
+        if is_flipped(self.conditions, visit):
             image_hwc = image_hwc[:, ::-1]
         return Pixels(np.ascontiguousarray(image_hwc.transpose(2, 0, 1)))
 
 
-def stack(visits: Sequence[Visit], pin: bool) -> Batch:
-    """Stack visits; all of them have images of one size, and either pixels or latents."""
+def stack(samples: Sequence[VisitedSample], pin: bool) -> Batch:
+    """Stack samples; all of them have images of one size, and either pixels or latents."""
     import torch
 
     def stacked(arrays: "list[npt.NDArray[np.generic]]") -> "Tensor":
         tensor = torch.from_numpy(np.stack(arrays))
         return tensor.pin_memory() if pin else tensor
 
-    images = [visit.image.image_chw for visit in visits if isinstance(visit.image, Pixels)]
-    posteriors = [visit.image.posterior for visit in visits if isinstance(visit.image, Latents)]
+    images = [each.image.image_chw for each in samples if isinstance(each.image, Pixels)]
+    posteriors = [each.image.posterior for each in samples if isinstance(each.image, Latents)]
     return Batch(
-        keys=tuple(visit.key for visit in visits),
-        captions=tuple(visit.draws.caption for visit in visits),
-        timesteps_b=torch.tensor([visit.draws.timestep for visit in visits]),
-        noise_bchw=stacked([visit.draws.noise_chw for visit in visits]),
-        posterior_noise_bchw=stacked([visit.draws.posterior_noise_chw for visit in visits]),
-        condition_bchw=stacked([visit.condition_chw for visit in visits]),
+        keys=tuple(each.key for each in samples),
+        captions=tuple(each.draws.caption for each in samples),
+        timesteps_b=torch.tensor([each.draws.timestep for each in samples]),
+        noise_bchw=stacked([each.draws.noise_chw for each in samples]),
+        posterior_noise_bchw=stacked([each.draws.posterior_noise_chw for each in samples]),
+        condition_bchw=stacked([each.condition_chw for each in samples]),
         images_bchw=stacked([*images]) if images else None,
         posterior_btchw=stacked([*posteriors]) if posteriors else None,
     )

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from stages.annotators.keypose.skeleton import LEFT, RIGHT
 from stages.errors import ShardCorrupt
-from stages.randomness import random_for
 from stages.records import Condition, UInt8Array
 from stages.settings import Settings
+from train.data.visit import Visit
 
 
 class ConditionsConfig(Settings):
@@ -51,23 +51,23 @@ def decode_condition(content: bytes, where: str) -> UInt8Array:
 
 
 def condition_of_visit(
-    picture: UInt8Array, condition: Condition, config: ConditionsConfig, channels: int, seed: int, index: int
+    picture: UInt8Array, condition: Condition, config: ConditionsConfig, channels: int, visit: Visit
 ) -> UInt8Array:
-    """Turn a decoded picture into what visit `index` shows the adapter: (channels, height, width), 255 is 1."""
+    """Turn a decoded picture into what a visit shows the adapter: (channels, height, width), 255 is 1."""
     if condition is Condition.SKETCH and config.sketch != "soft":
-        picture = binarise(picture, sketch_threshold(config, seed, index))
-    if is_flipped(config, seed, index):
+        picture = binarise(picture, sketch_threshold(config, visit))
+    if is_flipped(config, visit):
         picture = flip(picture, condition)
     if picture.ndim == 2:
         return np.repeat(picture[None], channels, axis=0)
     return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
-def sketch_threshold(config: ConditionsConfig, seed: int, index: int) -> float:
+def sketch_threshold(config: ConditionsConfig, visit: Visit) -> float:
     """The threshold of one visit."""
     if config.sketch == "fixed":
         return config.sketch_threshold
-    return round(float(random_for(seed, "sketch threshold", index).uniform(0.3, 0.8)), 1)
+    return round(float(visit.random("sketch threshold").uniform(0.3, 0.8)), 1)
 
 
 def binarise(picture_hw: UInt8Array, threshold: float) -> UInt8Array:
@@ -75,9 +75,9 @@ def binarise(picture_hw: UInt8Array, threshold: float) -> UInt8Array:
     return np.where(picture_hw > 255 * threshold, np.uint8(255), np.uint8(0))
 
 
-def is_flipped(config: ConditionsConfig, seed: int, index: int) -> bool:
-    """Whether visit `index` sees its sample mirrored."""
-    return config.flip > 0 and bool(random_for(seed, "flip", index).random() < config.flip)
+def is_flipped(config: ConditionsConfig, visit: Visit) -> bool:
+    """Whether a visit sees its sample mirrored."""
+    return config.flip > 0 and bool(visit.random("flip").random() < config.flip)
 
 
 def flip(picture: UInt8Array, condition: Condition) -> UInt8Array:

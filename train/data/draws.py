@@ -1,9 +1,8 @@
 """What is drawn at random for one visit of a sample.
 
-    (seed, purpose, global sample index) ──> time step, noise, posterior noise, caption, drop, flip, threshold
+    Visit ──> time step, noise, posterior noise, caption, drop
 
-The invariant: everything random is a function of (seed, purpose, global sample index), so two workers draw what one
-with accumulation draws, and a resumed run what an uninterrupted one does.
+The invariant: each choice has a purpose of its own, so that one does not change when another is made or left out.
 """
 
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from stages.randomness import pick, random_for
+from stages.randomness import pick
 from stages.records import Float32Array
 from stages.settings import Settings
+from train.data.visit import Visit
 
 
 class ObjectiveConfig(Settings):
@@ -39,18 +39,17 @@ class Draws:
 
 def draw(
     config: ObjectiveConfig,
-    seed: int,
-    index: int,
+    visit: Visit,
     captions: Sequence[str],
     latent_shape_chw: tuple[int, int, int],
     timesteps: int,
 ) -> Draws:
-    """Draw everything that the objective needs for global sample `index`; noise is standard normal."""
+    """Draw everything that the objective needs for a visit; noise is standard normal."""
     return Draws(
-        timestep=draw_timestep(config.timesteps, random_for(seed, "time step", index), timesteps),
-        caption=draw_caption(config.caption_drop, seed, index, captions),
-        noise_chw=random_for(seed, "noise", index).standard_normal(latent_shape_chw, np.float32),
-        posterior_noise_chw=random_for(seed, "posterior", index).standard_normal(latent_shape_chw, np.float32),
+        timestep=draw_timestep(config.timesteps, visit.random("time step"), timesteps),
+        caption=draw_caption(config.caption_drop, visit, captions),
+        noise_chw=visit.random("noise").standard_normal(latent_shape_chw, np.float32),
+        posterior_noise_chw=visit.random("posterior").standard_normal(latent_shape_chw, np.float32),
     )
 
 
@@ -65,8 +64,8 @@ def draw_timestep(sampling: str, generator: np.random.Generator, timesteps: int)
     return min(int(share * timesteps), timesteps - 1)
 
 
-def draw_caption(drop: float, seed: int, index: int, captions: Sequence[str]) -> str:
+def draw_caption(drop: float, visit: Visit, captions: Sequence[str]) -> str:
     """Draw one of the captions, all equally likely, or the empty one with probability `drop`."""
-    if random_for(seed, "caption drop", index).random() < drop:
+    if visit.random("caption drop").random() < drop:
         return ""
-    return pick(random_for(seed, "caption", index), captions)
+    return pick(visit.random("caption"), captions)

@@ -1,7 +1,7 @@
 """Batches in their order, read ahead by threads while the device works.
 
     indices of batch n+3 ─┐
-    indices of batch n+2 ─┼─threads: read, decode, draw─> visits ──stack──> batch n, n+1, ...
+    indices of batch n+2 ─┼─threads: read, decode, draw─> samples ──stack──> batch n, n+1, ...
     indices of batch n+1 ─┘
 
 Threads, not processes: what takes time (storage, JPEG, PNG, NumPy) releases the interpreter's lock, an error keeps its
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pydantic import Field
 
 from stages.settings import Settings
-from train.data.batch import Batch, Visit, VisitReader, stack
+from train.data.batch import Batch, VisitedSample, VisitReader, stack
 
 
 class LoaderConfig(Settings):
@@ -47,11 +47,11 @@ def loading(read: VisitReader, batches: Iterable[range], config: LoaderConfig, p
 def _batches(
     read: VisitReader, batches: Iterator[range], ahead: int, threads: ThreadPoolExecutor, pin: bool
 ) -> Iterator[Batch]:
-    def submit(indices: range) -> list[Future[Visit]]:
+    def submit(indices: range) -> list[Future[VisitedSample]]:
         return [threads.submit(read, index) for index in indices]
 
     waiting = deque(submit(indices) for indices in itertools.islice(batches, ahead))
     while waiting:
-        visits = [future.result() for future in waiting.popleft()]
+        samples = [future.result() for future in waiting.popleft()]
         waiting.extend(submit(indices) for indices in itertools.islice(batches, 1))
-        yield stack(visits, pin)
+        yield stack(samples, pin)

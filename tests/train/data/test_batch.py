@@ -19,9 +19,10 @@ from stages.errors import ShardCorrupt
 from stages.records import Condition, UInt8Array
 from tests.tiny_autoencoder import CHANNELS
 from tests.train.conftest import SAMPLES, keys, open_reader, prepare_scenes
-from train.data.batch import Latents, Pixels, Visit, VisitReader, stack
+from train.data.batch import Latents, Pixels, VisitedSample, VisitReader, stack
 from train.data.conditions import ConditionsConfig, is_flipped
 from train.data.draws import ObjectiveConfig, draw
+from train.data.visit import Visit
 
 SHAPE_CHW = (CHANNELS, 8, 8)
 
@@ -38,7 +39,7 @@ def pixels(content: bytes) -> UInt8Array:
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
 
-def image_of(visit: Visit) -> UInt8Array:
+def image_of(visit: VisitedSample) -> UInt8Array:
     assert isinstance(visit.image, Pixels)
     return visit.image.image_chw
 
@@ -67,7 +68,7 @@ def test_the_draws_are_those_of_the_global_index(color_data: Path) -> None:
     for index in (0, 3, SAMPLES, 1000):
         visit = read(index)
         captions = json.loads(samples[visit.key]["json"])["captions"]
-        expected = draw(ObjectiveConfig(caption_drop=0.3), 5, index, captions, SHAPE_CHW, 1000)
+        expected = draw(ObjectiveConfig(caption_drop=0.3), Visit(5, index), captions, SHAPE_CHW, 1000)
         assert (visit.draws.timestep, visit.draws.caption) == (expected.timestep, expected.caption)
         assert np.array_equal(visit.draws.noise_chw, expected.noise_chw)
         assert np.array_equal(visit.draws.posterior_noise_chw, expected.posterior_noise_chw)
@@ -101,7 +102,7 @@ def test_image_and_condition_are_mirrored_together(color_data: Path) -> None:
         straight, turned, either = plain(index), mirrored(index), sometimes(index)
         assert np.array_equal(image_of(turned), image_of(straight)[:, :, ::-1])
         assert np.array_equal(turned.condition_chw, straight.condition_chw[:, :, ::-1])
-        is_turned = is_flipped(ConditionsConfig(flip=0.5), 0, index)
+        is_turned = is_flipped(ConditionsConfig(flip=0.5), Visit(0, index))
         expected = turned if is_turned else straight
         assert np.array_equal(image_of(either), image_of(expected))
         assert np.array_equal(either.condition_chw, expected.condition_chw)

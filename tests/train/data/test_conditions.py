@@ -22,6 +22,7 @@ from train.data.conditions import (
     is_flipped,
     sketch_threshold,
 )
+from train.data.visit import Visit
 
 MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 """COCO's keypoint that each one becomes in a mirror."""
@@ -49,9 +50,9 @@ def test_a_pixel_is_an_edge_if_its_probability_exceeds_the_threshold(threshold: 
 
 def test_random_thresholds_are_those_of_the_paper_for_xl() -> None:
     config = ConditionsConfig(sketch="random")
-    drawn = [sketch_threshold(config, 0, index) for index in range(300)]
+    drawn = [sketch_threshold(config, Visit(0, index)) for index in range(300)]
     assert set(drawn) == {0.3, 0.4, 0.5, 0.6, 0.7, 0.8}
-    assert [sketch_threshold(config, 0, index) for index in range(10)] == drawn[:10]
+    assert [sketch_threshold(config, Visit(0, index)) for index in range(10)] == drawn[:10]
     # Rounding gives the ends half of the others' share: XL:train_sketch.py:377-380, round(uniform(0.3, 0.8), 1).
     ends = sum(threshold in (0.3, 0.8) for threshold in drawn) / len(drawn)
     assert ends == pytest.approx(0.2, abs=0.08)
@@ -64,26 +65,26 @@ def test_random_thresholds_are_those_of_the_paper_for_xl() -> None:
 def test_a_sketch_is_binarised_or_left_soft(settings: dict[str, object], expected: list[int]) -> None:
     config = ConditionsConfig.model_validate(settings)
     picture = np.array([[0, 100, 200, 255]], np.uint8)
-    assert condition_of_visit(picture, Condition.SKETCH, config, 1, 0, 0).tolist() == [[expected]]
+    assert condition_of_visit(picture, Condition.SKETCH, config, 1, Visit(0, 0)).tolist() == [[expected]]
 
 
 def test_no_other_condition_is_binarised() -> None:
     picture = np.array([[0, 100, 200, 255]], np.uint8)
     for condition in (Condition.DEPTH, Condition.CANNY):
-        assert condition_of_visit(picture, condition, ConditionsConfig(), 1, 0, 0).tolist() == [picture.tolist()]
+        assert condition_of_visit(picture, condition, ConditionsConfig(), 1, Visit(0, 0)).tolist() == [picture.tolist()]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_grey_condition_is_repeated_for_each_channel(channels: int) -> None:
     grey = photograph(0)[:, :, 0]
-    shown = condition_of_visit(grey, Condition.DEPTH, ConditionsConfig(), channels, 0, 0)
+    shown = condition_of_visit(grey, Condition.DEPTH, ConditionsConfig(), channels, Visit(0, 0))
     assert shown.shape == (channels, *grey.shape)
     assert all(np.array_equal(channel, grey) for channel in shown)
 
 
 def test_a_coloured_condition_keeps_its_channels() -> None:
     picture = photograph(0)
-    shown = condition_of_visit(picture, Condition.COLOR, ConditionsConfig(), 3, 0, 0)
+    shown = condition_of_visit(picture, Condition.COLOR, ConditionsConfig(), 3, Visit(0, 0))
     assert np.array_equal(shown.transpose(1, 2, 0), picture)
 
 
@@ -181,6 +182,6 @@ def test_other_pictures_in_the_colours_of_a_skeleton_are_only_mirrored() -> None
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0)])
 def test_a_share_of_the_visits_is_mirrored(share: float, expected: float) -> None:
     config = ConditionsConfig(flip=share)
-    mirrored = [is_flipped(config, 0, index) for index in range(1000)]
+    mirrored = [is_flipped(config, Visit(0, index)) for index in range(1000)]
     assert np.mean(mirrored) == pytest.approx(expected, abs=3.3 * (share * (1 - share) / 1000) ** 0.5)
-    assert [is_flipped(config, 0, index) for index in range(20)] == mirrored[:20]
+    assert [is_flipped(config, Visit(0, index)) for index in range(20)] == mirrored[:20]

@@ -11,9 +11,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from stages.randomness import random_for
 from stages.records import Float32Array
 from train.data.draws import ObjectiveConfig, draw, draw_caption, draw_timestep
+from train.data.visit import Visit
 
 TIMESTEPS = 1000
 SHAPE_CHW = (4, 8, 8)
@@ -36,7 +36,7 @@ def chi_square(counts: Sequence[int], probabilities: Sequence[float]) -> float:
 def drawn() -> dict[str, list[int]]:
     """5000 time steps of each way to draw them."""
     return {
-        sampling: [draw_timestep(sampling, random_for(0, "time step", index), TIMESTEPS) for index in range(5000)]
+        sampling: [draw_timestep(sampling, Visit(0, index).random("time step"), TIMESTEPS) for index in range(5000)]
         for sampling in ("cubic", "uniform")
     }
 
@@ -84,15 +84,15 @@ def test_the_highest_random_number_gives_a_time_step_that_exists(sampling: str, 
 
 
 def test_the_captions_of_an_image_are_equally_likely() -> None:
-    captions = [draw_caption(0, 0, index, FIVE) for index in range(2000)]
+    captions = [draw_caption(0, Visit(0, index), FIVE) for index in range(2000)]
     assert chi_square([captions.count(each) for each in FIVE], [1 / 5] * 5) < CRITICAL[4]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_a_share_of_the_captions_is_dropped_and_the_others_are_as_without(share: float) -> None:
     visits = range(2000)
-    without = [draw_caption(0, 0, index, FIVE) for index in visits]
-    captions = [draw_caption(share, 0, index, FIVE) for index in visits]
+    without = [draw_caption(0, Visit(0, index), FIVE) for index in visits]
+    captions = [draw_caption(share, Visit(0, index), FIVE) for index in visits]
     dropped = [caption == "" for caption in captions]
     assert np.mean(dropped) == pytest.approx(share, abs=3.3 * math.sqrt(share * (1 - share) / len(visits)))
     assert all(caption in ("", other) for caption, other in zip(captions, without, strict=True))
@@ -100,19 +100,19 @@ def test_a_share_of_the_captions_is_dropped_and_the_others_are_as_without(share:
 
 def test_which_captions_are_dropped_does_not_depend_on_which_caption_it_is() -> None:
     visits = range(2000)
-    lost = [draw_caption(0, 0, each, FIVE) for each in visits if draw_caption(0.5, 0, each, FIVE) == ""]
+    lost = [draw_caption(0, Visit(0, each), FIVE) for each in visits if draw_caption(0.5, Visit(0, each), FIVE) == ""]
     assert chi_square([lost.count(each) for each in FIVE], [1 / 5] * 5) < CRITICAL[4]
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, {"only"}), (1.0, {""})])
 def test_no_caption_or_every_caption_is_dropped(share: float, expected: set[str]) -> None:
-    assert {draw_caption(share, 0, index, ["only"]) for index in range(200)} == expected
+    assert {draw_caption(share, Visit(0, index), ["only"]) for index in range(200)} == expected
 
 
 @pytest.fixture(scope="module")
 def noises() -> Float32Array:
     """The noise and the posterior's noise of 300 visits, one in a row."""
-    draws = [draw(ObjectiveConfig(), 0, index, ["a"], SHAPE_CHW, TIMESTEPS) for index in range(300)]
+    draws = [draw(ObjectiveConfig(), Visit(0, index), ["a"], SHAPE_CHW, TIMESTEPS) for index in range(300)]
     return np.stack([each.ravel() for one in draws for each in (one.noise_chw, one.posterior_noise_chw)])
 
 
@@ -137,7 +137,7 @@ def test_noise_of_different_visits_and_of_one_visits_posterior_is_independent(
 
 def test_a_visit_is_drawn_alike_whatever_is_drawn_in_between() -> None:
     config = ObjectiveConfig(caption_drop=0.5)
-    first, *others, again = (draw(config, 3, index, FIVE, SHAPE_CHW, TIMESTEPS) for index in (7, 8, 6, 100, 7))
+    first, *others, again = (draw(config, Visit(3, index), FIVE, SHAPE_CHW, TIMESTEPS) for index in (7, 8, 6, 100, 7))
     assert (first.timestep, first.caption) == (again.timestep, again.caption)
     assert np.array_equal(first.noise_chw, again.noise_chw)
     assert np.array_equal(first.posterior_noise_chw, again.posterior_noise_chw)
@@ -145,6 +145,6 @@ def test_a_visit_is_drawn_alike_whatever_is_drawn_in_between() -> None:
 
 
 def test_another_seed_draws_otherwise() -> None:
-    ours, theirs = (draw(ObjectiveConfig(), seed, 7, FIVE, SHAPE_CHW, TIMESTEPS) for seed in (0, 1))
+    ours, theirs = (draw(ObjectiveConfig(), Visit(seed, 7), FIVE, SHAPE_CHW, TIMESTEPS) for seed in (0, 1))
     assert ours.timestep != theirs.timestep
     assert not np.array_equal(ours.noise_chw, theirs.noise_chw)

@@ -14,7 +14,7 @@ from pipeline.dataset.ledger import records
 from pipeline.dataset.storage import Directory
 from stages.errors import ShardCorrupt
 from tests.train.conftest import keys, open_reader
-from train.data.batch import Batch, Visit, VisitReader, stack
+from train.data.batch import Batch, VisitedSample, VisitReader, stack
 from train.data.loader import LoaderConfig, loading
 
 RANGES = [range(8, 11), range(0, 3), range(40, 43), range(3, 6), range(11, 14)]
@@ -50,7 +50,7 @@ def test_the_batches_are_those_asked_for_as_single_reads_give_them(read: VisitRe
 
 
 def test_a_slow_sample_does_not_change_the_order(read: VisitReader) -> None:
-    def slow(index: int) -> Visit:
+    def slow(index: int) -> VisitedSample:
         time.sleep(0.02 if index % 3 == 0 else 0)  # the first sample of every batch
         return read(index)
 
@@ -129,7 +129,7 @@ def test_no_more_is_read_ahead_than_asked_for(read: VisitReader) -> None:
 def test_what_nobody_waits_for_any_more_is_not_read(read: VisitReader) -> None:
     done: list[int] = []
 
-    def counted(index: int) -> Visit:
+    def counted(index: int) -> VisitedSample:
         time.sleep(0.01)
         done.append(index)
         return read(index)

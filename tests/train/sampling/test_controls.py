@@ -14,6 +14,7 @@ from stages.records import Condition, UInt8Array
 from tests.train.small_runs import small_adapter, write_run
 from tests.train.tiny_runs import random_picture, save_picture
 from train.data.conditions import ConditionsConfig, condition_of_visit, decode_condition
+from train.data.visit import Visit
 from train.exchange.export import export_run
 from train.sampling.controls import Control, as_grey, as_seen, open_control, pair_controls, read_picture
 
@@ -74,7 +75,7 @@ def test_a_stored_condition_is_seen_as_in_training(
     content = encode_png(picture)
     (tmp_path / "condition.png").write_bytes(content)
     settings = ConditionsConfig(sketch_threshold=0.25)
-    trained = condition_of_visit(decode_condition(content, "x"), kind, settings, channels, 0, 0)
+    trained = condition_of_visit(decode_condition(content, "x"), kind, settings, channels, Visit(0, 0))
     seen = as_seen(read_picture(tmp_path / "condition.png"), kind, settings, channels)
     assert np.array_equal(seen, trained)
 
