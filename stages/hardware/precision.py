@@ -7,6 +7,9 @@ from stages.errors import ConfigError
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 ResolvedDtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_tile")
+"""What torch calls the instructions of a processor that multiply bfloat16; torch has its names from 2.11 on."""
+
 
 def resolve_device(device: str) -> str:
     """Turn "auto" into "cuda" if torch sees a GPU here, else "cpu"; ConfigError if "cuda" was asked for in vain."""
@@ -38,5 +41,5 @@ def resolve_dtype(requested: Dtype, device: str) -> ResolvedDtype:
         return requested
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if native else "float32"
+    processor = torch.cpu.get_capabilities()
+    return "bfloat16" if any(processor.get(name) for name in BFLOAT16_INSTRUCTIONS) else "float32"

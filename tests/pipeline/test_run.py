@@ -118,8 +118,7 @@ def test_a_directory_with_foreign_files_is_refused(make_config: Make, run_inline
 def test_what_auto_has_picked_is_said_and_recorded(
     make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multiplies_bfloat16: bool, dtype: str
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies_bfloat16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": multiplies_bfloat16})
     weights = random_pidinet(tmp_path / "random_pidinet.pth")
     sketch = {"kind": "sketch", "dtype": "auto", "weights": str(weights)}
     config = make_config(samples_per_shard=12, annotators=[{"kind": "color"}, sketch])

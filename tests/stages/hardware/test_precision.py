@@ -1,8 +1,11 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from stages.errors import ConfigError
-from stages.hardware.precision import resolve_device, resolve_dtype
+from stages.hardware.precision import BFLOAT16_INSTRUCTIONS, resolve_device, resolve_dtype
 
 
 def test_float16_on_a_cpu_is_refused() -> None:
@@ -10,9 +13,16 @@ def test_float16_on_a_cpu_is_refused() -> None:
         resolve_dtype("float16", "cpu")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the processor has")
 def test_auto_takes_bfloat16_only_where_the_processor_multiplies_it() -> None:
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    native = bool(flags & {"avx512_bf16", "amx_tile"})
     assert resolve_dtype("auto", "cpu") == ("bfloat16" if native else "float32")
+
+
+def test_torch_names_the_instructions_that_multiply_bfloat16() -> None:
+    if torch.cpu.get_capabilities()["architecture"] == "x86_64":
+        assert torch.cpu.get_capabilities().keys() >= set(BFLOAT16_INSTRUCTIONS)
 
 
 def test_a_dtype_that_is_asked_for_is_taken() -> None:
