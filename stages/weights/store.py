@@ -24,6 +24,9 @@ from stages.weights.download import download, file_sha256, progress_bar, why_unr
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError)
+"""What torch raises for files that are no checkpoints."""
+
 VARIABLE = "CONDSET_WEIGHTS"
 """The environment variable that names a weights directory, as `--weights-dir` does."""
 
@@ -173,14 +176,15 @@ def load_state_dict(file: WeightsFile) -> "dict[str, Tensor]":
     """
     import torch
 
-    try:
-        with torch.serialization.safe_globals(_harmless_globals()):
+    with torch.serialization.safe_globals(_harmless_globals()):
+        try:
             content = torch.load(file.path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
-        raise WeightsError(
-            f"{file.path} must be a checkpoint that torch reads with weights_only, got {_reason(error)};"
-            " save the state_dict alone, with torch.save"
-        ) from error
+        except UNREADABLE as error:
+            raise WeightsError(
+                f"{file.path} must be a checkpoint that torch reads with weights_only, got"
+                f" {_named_beside_tensors(file.path) or type(error).__name__};"
+                " save the state_dict alone, with torch.save"
+            ) from error
     for entry in ("state_dict", "model", "adapter"):
         if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
             content = content[entry]
@@ -205,16 +209,17 @@ def _harmless_globals() -> "list[Callable[..., Any] | tuple[Callable[..., Any], 
     """Return what besides tensors a checkpoint may name: NumPy numbers and arrays, and the curves of training.
 
     OpenMMLab's published files hold the data set's colours and sigmas as arrays in `meta`, written by NumPy 1; a
-    checkpoint straight from an mmengine run holds its curves too (open-mmlab/mmengine issue 1655).
+    checkpoint straight from an mmengine run holds its curves too (open-mmlab/mmengine issue 1655). The names
+    are those that NumPy 1 and 2 wrote into files; the functions are those that the NumPy of today writes.
     """
     import numpy as np
-    from numpy._core.multiarray import _reconstruct, scalar
 
+    rebuild_array, rebuild_number = _rebuilder(np.empty(0)), _rebuilder(np.float64())
     return [
-        (_reconstruct, "numpy.core.multiarray._reconstruct"),
-        (_reconstruct, "numpy._core.multiarray._reconstruct"),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
+        (rebuild_array, "numpy.core.multiarray._reconstruct"),
+        (rebuild_array, "numpy._core.multiarray._reconstruct"),
+        (rebuild_number, "numpy.core.multiarray.scalar"),
+        (rebuild_number, "numpy._core.multiarray.scalar"),
         np.ndarray,
         np.dtype,
         *(getattr(np.dtypes, kind) for kind in np.dtypes.__all__),
@@ -222,6 +227,14 @@ def _harmless_globals() -> "list[Callable[..., Any] | tuple[Callable[..., Any], 
         # A HistoryBuffer names its methods by getattr, which must not run on behalf of a file.
         (_Discarded, "builtins.getattr"),
     ]
+
+
+def _rebuilder(value: object) -> Callable[..., Any]:
+    """Return the function that pickle calls to have a value like this one again."""
+    reduced = value.__reduce__()
+    assert not isinstance(reduced, str), "a string would name a global in place of a value"
+    function: Callable[..., Any] = reduced[0]
+    return function
 
 
 def _why_unreachable(model: Model) -> str | None:
@@ -266,8 +279,12 @@ def _copied(source: Path, destination: Path) -> Path:
     return partial.replace(destination)
 
 
-def _reason(error: Exception) -> str:
-    """Pick out of torch's page-long advice the sentence that says what was wrong."""
-    lines = [line for line in str(error).partition("Check the documentation")[0].splitlines() if line.strip()]
-    sentence = lines[-1].rpartition("WeightsUnpickler error: ")[2].partition(". ")[0] if lines else ""
-    return f"{type(error).__name__} {sentence}".strip()
+def _named_beside_tensors(path: Path) -> str:
+    """Say which classes or functions a checkpoint names that may not be run; nothing for what is no such file."""
+    import torch
+
+    try:
+        named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except UNREADABLE:
+        return ""
+    return f"one that names {', '.join(named[:3])}" if named else ""

@@ -36,7 +36,9 @@ def settled(cpu_info: Path, device: str = "cpu", and_then: str = "") -> list[str
     return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
 
 
-@pytest.mark.skipif(torch.cpu.get_capabilities().get("amx_tile", False), reason="this processor would round to bfloat16")
+@pytest.mark.skipif(
+    torch.cpu.get_capabilities().get("amx_tile", False), reason="this processor would round to bfloat16"
+)
 def test_onednn_multiplies_on_processors_of_amd_and_keeps_every_bit(cpu_info: Path) -> None:
     assert settled(cpu_info) == ["True", "medium", "True"]
 

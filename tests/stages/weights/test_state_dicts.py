@@ -63,7 +63,7 @@ class Command:
 
 def test_a_file_that_would_run_a_command_runs_nothing(tmp_path: Path) -> None:
     torch.save({"weight": Command(tmp_path / "made")}, tmp_path / "file")
-    with pytest.raises(WeightsError, match=r"got UnpicklingError .*GLOBAL posix\.mkdir .*; save the state_dict alone"):
+    with pytest.raises(WeightsError, match=r"got one that names posix\.mkdir; save the state_dict alone"):
         load_state_dict(WeightsFile(tmp_path / "file", ""))
     assert not (tmp_path / "made").exists()
 
@@ -73,9 +73,8 @@ def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         load_state_dict(WeightsFile(tmp_path / "file", ""))
     assert str(caught.value) == (
-        f"{tmp_path / 'file'} must be a checkpoint that torch reads with weights_only, got UnpicklingError Unsupported"
-        " global: GLOBAL torch.nn.modules.linear.Linear was not an allowed global by default; save the state_dict"
-        " alone, with torch.save"
+        f"{tmp_path / 'file'} must be a checkpoint that torch reads with weights_only, got one that names"
+        " torch.nn.modules.linear.Linear; save the state_dict alone, with torch.save"
     )
 
 
