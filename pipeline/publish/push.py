@@ -17,6 +17,7 @@ from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHAR
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE
 from stages.errors import ConfigError
+from stages.weights.hub import hub_failures
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -74,8 +75,7 @@ def push(directory: Directory, repository: str, private: bool, api: "HfApi", say
 @contextmanager
 def _in_one_line(repository: str, endpoint: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into a ConfigError that says what to do."""
-    # HTTPError is the base class of the library's HTTP client, which is httpx or httpx2 by its version.
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         yield
@@ -87,7 +87,6 @@ def _in_one_line(repository: str, endpoint: str) -> Iterator[None]:
             what += f" ({' '.join(error.server_message.split())})"
         advice = ADVICE.get(error.response.status_code, GO_ON)
         raise ConfigError(f"push to {repository} must be accepted by {endpoint}, got {what}; {advice}") from None
-    except (HTTPError, OSError, RuntimeError) as error:
-        # No connection, a timeout. The uploader in Rust, hf_xet, raises the last two.
+    except hub_failures() as error:  # no connection, a timeout
         what = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"push to {repository} must reach {endpoint}, got {what}; fix that and {GO_ON}") from None

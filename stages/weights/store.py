@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from stages.errors import WeightsError
 from stages.weights.catalogue import MODELS, HubFile, Model
 from stages.weights.download import download, file_sha256, progress_bar, why_unreachable
+from stages.weights.hub import hub_failures, why_hub_unreachable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +110,6 @@ class WeightsStore:
 
     def _download(self, model: Model) -> Path:
         """Download `model` to where it belongs; from the hub, into the hub's cache, where other programs look too."""
-        # Asked first because hf_hub_download takes half a minute of retries to find out that there is no network.
         reason = _why_unreachable(model)
         if reason is not None:
             raise WeightsError(self._missing(model, f", and no way to its server: {reason}"))
@@ -122,12 +122,10 @@ class WeightsStore:
 
     def _from_hub(self, model: Model, source: HubFile) -> Path:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whichever httpx the hub uses
 
         try:
             return Path(hf_hub_download(source.repository, source.filename))
-        except (HTTPError, OSError, RuntimeError) as error:
-            # RuntimeError is what hf_xet, the hub's transfer library, raises.
+        except hub_failures() as error:
             said = " ".join(str(error).split())
             raise WeightsError(self._missing(model, f", and no answer from the hub: {said}")) from error
 
@@ -238,14 +236,10 @@ def _rebuilder(value: object) -> Callable[..., Any]:
 
 
 def _why_unreachable(model: Model) -> str | None:
-    """Say why `model` cannot be downloaded now, or None; HF_ENDPOINT and HF_HUB_OFFLINE count."""
+    """Say why `model` cannot be downloaded now, or None."""
     if isinstance(model.source, str):
         return why_unreachable(model.source)
-    from huggingface_hub import constants, hf_hub_url
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    return why_unreachable(hf_hub_url(model.source.repository, model.source.filename))
+    return why_hub_unreachable(model.source.repository, model.source.filename)
 
 
 def _model(name: str) -> Model:

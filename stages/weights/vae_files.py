@@ -10,7 +10,7 @@ file of weights, and without a network what is missing is said at once.
 from pathlib import Path
 
 from stages.errors import WeightsError
-from stages.weights.download import why_unreachable
+from stages.weights.hub import hub_failures, is_hub_id, why_hub_unreachable
 
 FOLDER = "vae"
 CONFIG = f"{FOLDER}/config.json"
@@ -59,16 +59,11 @@ def _names(variant: str | None) -> tuple[str, str]:
 
 
 def _check_hub_id(model: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # not in the package's __all__
-
-    try:
-        validate_repo_id(model)
-    except HFValidationError:
+    if not is_hub_id(model):
         raise WeightsError(
             f"model {model} must be a directory with {CONFIG}, or a hub id such as owner/name, got neither; "
             "correct the path"
-        ) from None
+        )
 
 
 def _cached(model: str, revision: str | None, variant: str | None) -> Path | None:
@@ -85,10 +80,8 @@ def _cached(model: str, revision: str | None, variant: str | None) -> Path | Non
 def _downloaded(model: str, revision: str | None, variant: str | None) -> Path:
     """Download a VAE into the hub's cache; its .bin only if it has no .safetensors."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError, RevisionResolutionError  # type: ignore[attr-defined]  # of its httpx
 
-    # Asked first because the hub's client takes half a minute of retries to find out that there is no network.
-    reason = _why_unreachable(model, revision)
+    reason = why_hub_unreachable(model, CONFIG, revision)
     if reason is not None:
         raise WeightsError(_missing(model, variant, f"no way to the hub: {reason}"))
     try:
@@ -97,21 +90,12 @@ def _downloaded(model: str, revision: str | None, variant: str | None) -> Path:
             directory = Path(snapshot_download(model, revision=revision, allow_patterns=wanted)) / FOLDER
             if (directory / name).is_file():
                 break
-    except (HTTPError, OSError, RuntimeError, RevisionResolutionError) as error:
-        # RuntimeError is what hf_xet, the hub's transfer library, raises.
+    except hub_failures() as error:
         said = " ".join(str(error).split())
         raise WeightsError(_missing(model, variant, f"no such files on the hub: {said}")) from error
     if not (directory / Path(CONFIG).name).is_file():
         raise WeightsError(_missing(model, variant, f"a repository on the hub without {CONFIG}"))
     return directory
-
-
-def _why_unreachable(model: str, revision: str | None) -> str | None:
-    from huggingface_hub import constants, hf_hub_url
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    return why_unreachable(hf_hub_url(model, CONFIG, revision=revision))
 
 
 def _missing(model: str, variant: str | None, attempt: str) -> str:
