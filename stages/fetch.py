@@ -23,29 +23,34 @@ ATTEMPTS = 3
 FIRST_DELAY_SECONDS = 0.5
 
 
-def fetch(key: str, base_uri: str, uri: str) -> bytes | Rejection:
+def fetch(key: str, base_uri: str, uri: str, first_delay_seconds: float = FIRST_DELAY_SECONDS) -> bytes | Rejection:
     """Read one image or label map whole.
 
     A missing file is a rejection, and so is a tar that has become shorter than its member. Another failure of the
-    storage is tried again `ATTEMPTS` times with growing delays, then raised as SourceError: a disk that fails is no
-    property of the sample.
+    storage is tried again until there were `ATTEMPTS`, with delays that double from the first, then raised as
+    SourceError: a disk that fails is no property of the sample.
     """
     if uri.startswith((IMAGE_SCHEME, LABEL_SCHEME)):
         return render(uri)
     if uri.startswith(ROW_SCHEME):
         found = read_image(key, base_uri, uri)
-        return _fetch_file(key, "", found) if isinstance(found, str) else found
+        return _fetch_file(key, "", found, first_delay_seconds) if isinstance(found, str) else found
     if not uri.startswith(MEMBER_SCHEME):
-        return _fetch_file(key, base_uri, uri.removeprefix("./"))
+        return _fetch_file(key, base_uri, uri.removeprefix("./"), first_delay_seconds)
     member = parse_member_uri(uri)
-    content = _fetch_file(key, base_uri, member.tar, member.offset, member.bytes)
+    content = _fetch_file(key, base_uri, member.tar, first_delay_seconds, member.offset, member.bytes)
     if isinstance(content, bytes) and len(content) != member.bytes:
         return Rejection(key, Reason.TRUNCATED, f"{uri} must have {member.bytes} bytes, got {len(content)}")
     return content
 
 
 def _fetch_file(
-    key: str, base_uri: str, name: str, offset: int | None = None, length: int | None = None
+    key: str,
+    base_uri: str,
+    name: str,
+    first_delay_seconds: float,
+    offset: int | None = None,
+    length: int | None = None,
 ) -> bytes | Rejection:
     """Read a file, or `length` bytes of it from `offset`; fewer at its end."""
     location = f"{base_uri.rstrip('/')}/{name}" if base_uri else name
@@ -60,7 +65,7 @@ def _fetch_file(
                 return Rejection(key, Reason.MISSING_FILE, f"{name} must be {place}, got none")
             if attempt + 1 == ATTEMPTS:
                 raise SourceError(f"{location} must be readable, got {error}; fix the storage and run again") from error
-            time.sleep(FIRST_DELAY_SECONDS * 2**attempt)
+            time.sleep(first_delay_seconds * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
 
 

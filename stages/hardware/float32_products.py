@@ -11,14 +11,15 @@ from pathlib import Path
 SIDE = 256
 """Of the products that are tried; for much smaller ones torch does not ask oneDNN."""
 CPU_INFO = Path("/proc/cpuinfo")
+"""Where Linux describes the processors."""
 MADE_BY_AMD = "AuthenticAMD"
 
 
-def configure_float32_products(device: str) -> bool:
+def configure_float32_products(device: str, cpu_info: Path = CPU_INFO) -> bool:
     """Let this process, which computes on `device`, multiply float32 by oneDNN if that is faster; return whether."""
     import torch
 
-    if device != "cpu" or not made_by_amd():
+    if device != "cpu" or not made_by_amd(cpu_info):
         return False
     torch.set_float32_matmul_precision("medium")
     if keeps_float32():
@@ -27,9 +28,9 @@ def configure_float32_products(device: str) -> bool:
     return False
 
 
-def made_by_amd() -> bool:
+def made_by_amd(cpu_info: Path = CPU_INFO) -> bool:
     """Say whether Linux names AMD as the maker of this machine's processors; False on other systems."""
-    return CPU_INFO.is_file() and MADE_BY_AMD in CPU_INFO.read_text()
+    return cpu_info.is_file() and MADE_BY_AMD in cpu_info.read_text()
 
 
 def keeps_float32() -> bool:

@@ -13,7 +13,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +44,14 @@ class WeightsFile:
 class WeightsStore:
     """Finds weights in `directory`, in $CONDSET_WEIGHTS, in the local caches, then on the network.
 
-    Holds nothing but these two settings: it travels to workers by pickle, and looks at the machine it is on.
+    Holds nothing but these settings: it travels to workers by pickle, and looks at the machine it is on.
     """
 
     directory: Path | None = None
     """As `--weights-dir`; absolute if the store travels."""
     allow_network: bool = True
+    models: Mapping[str, Model] = field(default_factory=lambda: MODELS, repr=False, hash=False)
+    """Every network that it knows, by name."""
 
     def resolve(self, name: str, own_file: str | None = None) -> WeightsFile:
         """Return the checked file of model `name`, or of the user's own file in its place.
@@ -66,14 +68,14 @@ class WeightsStore:
             return WeightsFile(path, _sha256(name, path))
         found = self.find(name)
         if found is not None:
-            return checked(_model(name), found)
+            return checked(self._model(name), found)
         if self.allow_network:
             return self.fetch(name)
-        raise WeightsError(self._missing(_model(name)))
+        raise WeightsError(self._missing(self._model(name)))
 
     def find(self, name: str) -> Path | None:
         """Return where the file of model `name` is on this machine, unchecked, or None. Never uses the network."""
-        model = _model(name)
+        model = self._model(name)
         for directory in self._directories():
             if _is_file(name, directory / model.file):
                 return directory / model.file
@@ -91,7 +93,7 @@ class WeightsStore:
 
         What is anywhere on this machine is not downloaded again. Raises WeightsError as `resolve` does.
         """
-        model = _model(name)
+        model = self._model(name)
         try:
             file = checked(model, self.find(name) or self._download(model))
             wanted = next((directory / model.file for directory in self._directories()), file.path)
@@ -100,6 +102,12 @@ class WeightsStore:
             raise WeightsError(
                 f"weights of {name} must have a place to go, got {error}; choose another --weights-dir"
             ) from error
+
+    def _model(self, name: str) -> Model:
+        if name not in self.models:
+            known = ", ".join(self.models)
+            raise WeightsError(f"model must be one of {known}, got {name!r}; `condset weights list` shows them")
+        return self.models[name]
 
     def _directories(self) -> Iterator[Path]:
         """Yield the directories that the user has named, the most explicit first."""
@@ -240,12 +248,6 @@ def _why_unreachable(model: Model) -> str | None:
     if isinstance(model.source, str):
         return why_unreachable(model.source)
     return why_hub_unreachable(model.source.repository, model.source.filename)
-
-
-def _model(name: str) -> Model:
-    if name not in MODELS:
-        raise WeightsError(f"model must be one of {', '.join(MODELS)}, got {name!r}; `condset weights list` shows them")
-    return MODELS[name]
 
 
 def _sha256(name: str, path: Path) -> str:

@@ -26,8 +26,7 @@ class FailingFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has n
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("stages.fetch.FIRST_DELAY_SECONDS", 0.0)
+def failing() -> Iterator[None]:
     fsspec.register_implementation("failing", FailingFileSystem, clobber=True)
     yield
     FailingFileSystem.failures = 0
@@ -84,7 +83,7 @@ def test_a_name_that_cannot_be_a_files_is_a_rejection(tmp_path: Path, name: str)
 @pytest.mark.usefixtures("failing")
 def test_a_storage_that_fails_is_asked_again() -> None:
     FailingFileSystem.failures = ATTEMPTS - 1
-    assert fetch("k", "failing://bucket", "x.bin") == b"0123456789"
+    assert fetch("k", "failing://bucket", "x.bin", first_delay_seconds=0.0) == b"0123456789"
 
 
 @pytest.mark.usefixtures("failing")
@@ -94,7 +93,7 @@ def test_a_storage_that_goes_on_failing_is_an_error() -> None:
         SourceError,
         match=r"failing://bucket/x\.bin must be readable, got RuntimeError: 503 slow down; fix the storage",
     ):
-        fetch("k", "failing://bucket", "x.bin")
+        fetch("k", "failing://bucket", "x.bin", first_delay_seconds=0.0)
 
 
 def test_a_url_without_driver_is_an_error() -> None:

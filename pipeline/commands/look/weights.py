@@ -1,6 +1,6 @@
 """`condset weights list | fetch | check`: every network's weights, where they are, and that they are what they claim.
 
-    MODELS x WeightsStore ──> a table │ files in --weights-dir or the caches │ one line for each bad file, exit 2
+    what a WeightsStore knows ──> a table │ files in --weights-dir or the caches │ one line for each bad file, exit 2
 
 Nothing is imported at module level but typer: `condset --help` loads this file.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from stages.weights.store import WeightsFile
+    from stages.weights.store import WeightsFile, WeightsStore
 
 app = typer.Typer(no_args_is_help=True, help="Every network's weights: list them, download them, check them.")
 
@@ -24,13 +24,35 @@ WeightsDir = Annotated[
 @app.command("list")
 def list_models(weights_dir: WeightsDir = None) -> None:
     """Show every model: its licence, its size, its hash and where it is on this machine."""
+    from stages.weights.store import WeightsStore
+
+    print_models(WeightsStore(weights_dir, allow_network=False))
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME ...|all", help="As `condset weights list` shows them.")],
+    weights_dir: WeightsDir = None,
+) -> None:
+    """Download models into --weights-dir, or into the local caches; what is there already is only checked."""
+    from stages.weights.store import WeightsStore
+
+    fetch_models(WeightsStore(weights_dir), names)
+
+
+@app.command()
+def check(weights_dir: WeightsDir = None) -> None:
+    """Hash every file that is on this machine; exit with 2 if one is not the file that it claims to be."""
+    from stages.weights.store import WeightsStore
+
+    check_models(WeightsStore(weights_dir, allow_network=False))
+
+
+def print_models(store: "WeightsStore") -> None:
+    """Print a table of the models that a store knows, and where it finds them."""
     from rich.console import Console
     from rich.table import Column, Table
 
-    from stages.weights.catalogue import MODELS
-    from stages.weights.store import WeightsStore
-
-    store = WeightsStore(weights_dir, allow_network=False)
     table = Table(
         Column("name", no_wrap=True),
         "network",
@@ -39,7 +61,7 @@ def list_models(weights_dir: WeightsDir = None) -> None:
         Column("where", overflow="fold"),
         Column("sha256", no_wrap=True),
     )
-    for model in MODELS.values():
+    for model in store.models.values():
         found = store.find(model.name)
         size_bytes = found.stat().st_size if found else model.size_bytes
         size = f"{size_bytes / 1e6:.1f} MB" if size_bytes else "unknown"
@@ -49,30 +71,17 @@ def list_models(weights_dir: WeightsDir = None) -> None:
     Console().print(table)
 
 
-@app.command()
-def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME ...|all", help="As `condset weights list` shows them.")],
-    weights_dir: WeightsDir = None,
-) -> None:
-    """Download models into --weights-dir, or into the local caches; what is there already is only checked."""
-    from stages.weights.catalogue import MODELS
-    from stages.weights.store import WeightsStore
-
-    store = WeightsStore(weights_dir)
-    chosen = list(MODELS) if names == ["all"] else names
+def fetch_models(store: "WeightsStore", names: list[str]) -> None:
+    """Have the models of these names, or of ["all"], where the store keeps them; exits with 2 if one is not there."""
+    chosen = list(store.models) if names == ["all"] else names
     for name in chosen:
         store.find(name)  # a misspelt name is an error before the first download
     _each(chosen, store.fetch)
 
 
-@app.command()
-def check(weights_dir: WeightsDir = None) -> None:
-    """Hash every file that is on this machine; exit with 2 if one is not the file that it claims to be."""
-    from stages.weights.catalogue import MODELS
-    from stages.weights.store import WeightsStore
-
-    store = WeightsStore(weights_dir, allow_network=False)
-    present = [name for name in MODELS if store.find(name) is not None]
+def check_models(store: "WeightsStore") -> None:
+    """Hash what a store finds on this machine; exits with 2 if a file is not the one that it claims to be."""
+    present = [name for name in store.models if store.find(name) is not None]
     if not present:
         typer.echo("no weights on this machine; `condset weights fetch NAME` downloads them")
     _each(present, store.resolve)

@@ -10,6 +10,7 @@ the result is that model's, up to the rounding of its sums (1e-6 of the map's ra
 
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.errors import WeightsError
-from stages.hardware.float32_products import made_by_amd
+from stages.hardware.float32_products import CPU_INFO, made_by_amd
 from stages.hardware.precision import ResolvedDtype
 from stages.hardware.upsampled import UpsampledConv2d
 from stages.hardware.winograd import use_winograd
@@ -147,10 +148,11 @@ class _Readout(nn.Module):
         return map_bchw
 
 
-def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype) -> DepthNetwork:
+def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype, cpu_info: Path = CPU_INFO) -> DepthNetwork:
     """Build the network with the weights of `file`, ready for inference under autocast to `dtype`.
 
-    Raises WeightsError if the file does not hold exactly the tensors of dpt_hybrid.
+    `cpu_info` says who made the processors, on which the fastest form of the network depends. Raises WeightsError if
+    the file does not hold exactly the tensors of dpt_hybrid.
     """
     published, given = published_network(), load_state_dict(file)
     _check_tensors(file, published.state_dict(), given)
@@ -161,7 +163,7 @@ def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype) -> 
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not network.to_depth:
                 layer.to(getattr(torch, dtype))
-        if device == "cpu" and made_by_amd():
+        if device == "cpu" and made_by_amd(cpu_info):
             # torch's attention multiplies bfloat16 by MKL: twice the time of float32 by oneDNN.
             for block in network.blocks:
                 block.attn = Float32Attention(block.attn)

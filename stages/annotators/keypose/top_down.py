@@ -28,10 +28,16 @@ CROPS_PER_PASS = 64
 class TopDownEstimator:
     """Finds the keypoints of the persons that a detector finds."""
 
-    def __init__(self, network: PoseNetwork, detector: Callable[[Sequence[UInt8Array]], list[Float32Array]]) -> None:
+    def __init__(
+        self,
+        network: PoseNetwork,
+        detector: Callable[[Sequence[UInt8Array]], list[Float32Array]],
+        crops_per_pass: int = CROPS_PER_PASS,
+    ) -> None:
         """Take a network of one of mmpose's top-down configs, and a detector such as PersonDetector."""
         self._network = network
         self._detector = detector
+        self._crops_per_pass = crops_per_pass
 
     def __call__(self, images_hwc: Sequence[UInt8Array]) -> list[Float32Array]:
         """Estimate a batch of RGB images of one size; see PoseEstimator."""
@@ -40,8 +46,8 @@ class TopDownEstimator:
             (image, *self._rectangle(box)) for image, found in zip(images_hwc, boxes, strict=True) for box in found
         ]
         people = [np.zeros((0, KEYPOINTS, 3), np.float32)]
-        for start in range(0, len(crops), CROPS_PER_PASS):
-            people += self._estimate(crops[start : start + CROPS_PER_PASS])
+        for start in range(0, len(crops), self._crops_per_pass):
+            people += self._estimate(crops[start : start + self._crops_per_pass])
         first_of_next = np.cumsum([len(found) for found in boxes])[:-1]
         return np.split(np.concatenate(people), first_of_next)
 

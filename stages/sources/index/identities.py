@@ -37,9 +37,11 @@ class IdentitySet:
     It takes 16 bytes a slot and has 1.4 to 2.9 slots for each identity; while it doubles, the old table is there too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fewest_slots: int = FEWEST_SLOTS) -> None:
+        """Start with so many slots, a power of two."""
         # numpy's one native type of 16 bytes: indexing moves both words of an identity at once, and only moves them.
-        self._table = np.zeros(FEWEST_SLOTS, np.complex128)
+        self._table = np.zeros(fewest_slots, np.complex128)
+        self._fewest_slots = fewest_slots
         self._count = 0
 
     def add(self, identities: Identities) -> Flags:
@@ -60,8 +62,8 @@ class IdentitySet:
             slots *= 2
         if slots > len(old):
             self._table = np.zeros(slots, np.complex128)
-            for start in range(0, len(old), FEWEST_SLOTS):
-                words = _words(old[start : start + FEWEST_SLOTS])
+            for start in range(0, len(old), self._fewest_slots):
+                words = _words(old[start : start + self._fewest_slots])
                 self._insert(words[words[:, 1] != 0])
 
     def _insert(self, identities: Identities) -> Flags:

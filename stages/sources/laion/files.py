@@ -87,19 +87,19 @@ def _opened(root: str, name: str) -> Iterator[pq.ParquetFile]:
 
 
 def read_batches(
-    files: Sequence[LaionFile], meanings: Sequence[str], chosen: Numbers | None = None
+    files: Sequence[LaionFile], meanings: Sequence[str], chosen: Numbers | None = None, batch_rows: int = BATCH_ROWS
 ) -> Generator[pa.RecordBatch, None, None]:
     """Read all rows, or those whose sorted numbers are `chosen`; row groups without any of them are not read.
 
     `number` counts the rows from the first one of the first file. Of `meanings`, url, caption and license become
     strings, null where missing; hash becomes hash_high, hash_low (its identity) and has_hash; all others float64, NaN
-    where missing. What a file has no column for is missing in all of its rows.
+    where missing. What a file has no column for is missing in all of its rows. No batch has more than `batch_rows`.
     """
     start = 0
     for file in files:
         columns = [file.columns[meaning] for meaning in meanings if meaning in file.columns]
         some = None if chosen is None else _between(chosen, start, start + file.rows) - start
-        for first, batch in _read_file(file, columns, some):
+        for first, batch in _read_file(file, columns, some, batch_rows):
             numbers = np.arange(first, first + batch.num_rows)
             rows = _in_one_form(batch, numbers + start, file.columns, meanings)
             yield rows if some is None else rows.take(pa.array(_between(some, first, first + batch.num_rows) - first))
@@ -111,26 +111,28 @@ def _between(numbers: Numbers, first: int, stop: int) -> Numbers:
     return numbers[np.searchsorted(numbers, first) : np.searchsorted(numbers, stop)]
 
 
-def _read_file(file: LaionFile, columns: list[str], chosen: Numbers | None) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _read_file(
+    file: LaionFile, columns: list[str], chosen: Numbers | None, batch_rows: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield batches, each with the number of its first row in the file."""
     start = 0
     with _opened(file.root, file.name) as parquet:
-        for groups, count in _group_row_groups(parquet):
+        for groups, count in _group_row_groups(parquet, batch_rows):
             first, start = start, start + count
             if chosen is None or len(_between(chosen, first, start)):
-                for batch in parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+                for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False):
                     yield first, batch
                     first += batch.num_rows
 
 
-def _group_row_groups(parquet: pq.ParquetFile) -> Iterator[tuple[list[int], int]]:
+def _group_row_groups(parquet: pq.ParquetFile, batch_rows: int) -> Iterator[tuple[list[int], int]]:
     """Join row groups until they have a batch of rows, since some writers make them small; with their rows."""
     groups: list[int] = []
     count = 0
     for group in range(parquet.num_row_groups):
         groups.append(group)
         count += parquet.metadata.row_group(group).num_rows
-        if count >= BATCH_ROWS:
+        if count >= batch_rows:
             yield groups, count
             groups, count = [], 0
     if groups:

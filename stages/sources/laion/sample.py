@@ -37,8 +37,10 @@ def rank(digests: UInt8Matrix, seed: int) -> Ranks:
 class Sample:
     """The `size` rows with the lowest ranks among those added; of equal ranks the earlier row."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, slack_rows: int = SLACK_ROWS) -> None:
+        """Gather `slack_rows`, or `size` if that is more, beyond the sample before rows are thrown out."""
         self._size = size
+        self._most = size + max(size, slack_rows)
         self._ranks: list[Ranks] = []
         self._numbers: list[Numbers] = []
         self._gathered = 0
@@ -48,7 +50,7 @@ class Sample:
         self._ranks.append(ranks)
         self._numbers.append(numbers)
         self._gathered += len(numbers)
-        if self._gathered > self._size + max(self._size, SLACK_ROWS):
+        if self._gathered > self._most:
             self._throw_out()
 
     def numbers(self) -> Numbers:

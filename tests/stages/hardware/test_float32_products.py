@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.hardware import float32_products
 from stages.hardware.float32_products import configure_float32_products, keeps_float32, made_by_amd
 
 SETTLED = """
 from pathlib import Path
 import torch
-from stages.hardware import float32_products
+from stages.hardware.float32_products import configure_float32_products
 
-float32_products.CPU_INFO = Path({cpu_info!r})
 {and_then}
-print(float32_products.configure_float32_products({device!r}), torch.get_float32_matmul_precision())
+print(configure_float32_products({device!r}, Path({cpu_info!r})), torch.get_float32_matmul_precision())
 numbers = torch.full((512, 512), 1 + 2**-23)
 print(torch.equal(torch.nn.functional.linear(numbers, torch.eye(512)), numbers))
 """
@@ -53,7 +51,7 @@ def test_a_gpu_keeps_torchs_own_choice(cpu_info: Path) -> None:
 
 
 def test_a_library_that_rounds_is_not_taken(cpu_info: Path) -> None:
-    rounding = "float32_products.keeps_float32 = lambda: False"
+    rounding = "torch.Tensor.__matmul__ = lambda left, right: torch.mm(left.bfloat16(), right.bfloat16()).float()"
     assert settled(cpu_info, and_then=rounding) == ["False", "highest", "True"]
 
 
@@ -67,7 +65,6 @@ def test_numbers_that_come_out_rounded_are_noticed(monkeypatch: pytest.MonkeyPat
     assert not keeps_float32()
 
 
-def test_without_a_list_of_processors_none_is_amds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(float32_products, "CPU_INFO", tmp_path / "none")
-    assert not made_by_amd()
-    assert not configure_float32_products("cpu")
+def test_without_a_list_of_processors_none_is_amds(tmp_path: Path) -> None:
+    assert not made_by_amd(tmp_path / "none")
+    assert not configure_float32_products("cpu", tmp_path / "none")

@@ -32,15 +32,16 @@ def empty_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Model:
-    """A model whose server does not answer."""
-    return add_model(monkeypatch, UNREACHABLE)
+def published_at(url: str) -> dict[str, Model]:
+    return {"small": Model("small", "a network", "a paper", "MIT", "folder/small.pth", url, SHA256, len(CONTENT))}
+
+
+SMALL = published_at(UNREACHABLE)
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Model]:
-    """A model whose file a local server holds."""
+def served(tmp_path: Path) -> Iterator[dict[str, Model]]:
+    """The model, whose file a local server holds."""
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "small.pth").write_bytes(CONTENT)
 
@@ -52,15 +53,9 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Model]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield add_model(monkeypatch, f"http://127.0.0.1:{server.server_address[1]}/small.pth")
+        yield published_at(f"http://127.0.0.1:{server.server_address[1]}/small.pth")
         server.shutdown()
         thread.join()
-
-
-def add_model(monkeypatch: pytest.MonkeyPatch, url: str) -> Model:
-    model = Model("small", "a network", "a paper", "MIT", "folder/small.pth", url, SHA256, len(CONTENT))
-    monkeypatch.setitem(MODELS, "small", model)
-    return model
 
 
 def put(directory: Path, content: bytes = CONTENT) -> Path:
@@ -71,30 +66,32 @@ def put(directory: Path, content: bytes = CONTENT) -> Path:
 
 
 def test_the_weights_directory_comes_before_the_variable_and_the_cache(
-    small: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cached = put(tmp_path / "cache" / "condset" / "weights")
-    assert WeightsStore().resolve("small") == WeightsFile(cached, SHA256)
+    assert WeightsStore(models=SMALL).resolve("small") == WeightsFile(cached, SHA256)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "variable"))
     named = put(tmp_path / "variable")
-    assert WeightsStore().resolve("small").path == named
+    assert WeightsStore(models=SMALL).resolve("small").path == named
     explicit = put(tmp_path / "explicit")
-    assert WeightsStore(tmp_path / "explicit").resolve("small").path == explicit
+    assert WeightsStore(tmp_path / "explicit", models=SMALL).resolve("small").path == explicit
 
 
-def test_an_own_file_is_hashed_and_not_compared(small: Model, tmp_path: Path) -> None:
+def test_an_own_file_is_hashed_and_not_compared(tmp_path: Path) -> None:
     own = tmp_path / "own.pth"
     own.write_bytes(b"something else")
-    assert WeightsStore().resolve("small", str(own)) == WeightsFile(own, hashlib.sha256(b"something else").hexdigest())
+    assert WeightsStore(models=SMALL).resolve("small", str(own)) == WeightsFile(
+        own, hashlib.sha256(b"something else").hexdigest()
+    )
 
 
-def test_an_own_file_that_is_missing_is_named(small: Model, tmp_path: Path) -> None:
+def test_an_own_file_that_is_missing_is_named(tmp_path: Path) -> None:
     put(tmp_path)
     with pytest.raises(WeightsError, match=r"weights of small must be a file, got 'absent.pth'; correct the path"):
-        WeightsStore(tmp_path).resolve("small", "absent.pth")
+        WeightsStore(tmp_path, models=SMALL).resolve("small", "absent.pth")
 
 
-def test_a_file_that_may_not_be_read_is_named(small: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = put(tmp_path)
 
     def refuse(opened: Path, *arguments: object) -> None:
@@ -103,16 +100,16 @@ def test_a_file_that_may_not_be_read_is_named(small: Model, monkeypatch: pytest.
     monkeypatch.setattr(Path, "open", refuse)  # root may read every file, whatever its permissions
     for own_file in (None, str(path)):
         with pytest.raises(WeightsError) as caught:
-            WeightsStore(tmp_path).resolve("small", own_file)
+            WeightsStore(tmp_path, models=SMALL).resolve("small", own_file)
         assert str(caught.value) == (
             f"weights of small must be readable, got [Errno 13] Permission denied: '{path}'; correct its permissions"
         )
 
 
-def test_a_truncated_file_is_refused_and_left_alone(small: Model, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = put(tmp_path, CONTENT[:-1])
     with pytest.raises(WeightsError) as caught:
-        WeightsStore(tmp_path).resolve("small")
+        WeightsStore(tmp_path, models=SMALL).resolve("small")
     assert str(caught.value) == (
         f"weights of small must be {len(CONTENT)} bytes long, got {len(CONTENT) - 1} in {path}; delete {path} and run"
         " `condset weights fetch small`, or name it as `weights` of the annotator if it is a network of your own"
@@ -120,23 +117,25 @@ def test_a_truncated_file_is_refused_and_left_alone(small: Model, tmp_path: Path
     assert path.read_bytes() == CONTENT[:-1]
 
 
-def test_another_content_of_the_same_size_is_refused(small: Model, tmp_path: Path) -> None:
+def test_another_content_of_the_same_size_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path, CONTENT[::-1])
     got = hashlib.sha256(CONTENT[::-1]).hexdigest()
     with pytest.raises(WeightsError, match=f"must have sha256 {SHA256}, got {got} in {path}; delete {path} and run"):
-        WeightsStore(tmp_path).resolve("small")
+        WeightsStore(tmp_path, models=SMALL).resolve("small")
 
 
-def test_a_wrong_file_is_refused_even_if_the_network_has_the_right_one(served: Model, tmp_path: Path) -> None:
+def test_a_wrong_file_is_refused_even_if_the_network_has_the_right_one(
+    served: dict[str, Model], tmp_path: Path
+) -> None:
     path = put(tmp_path, CONTENT[::-1])
     with pytest.raises(WeightsError, match="must have sha256"):
-        WeightsStore(tmp_path).fetch("small")
+        WeightsStore(tmp_path, models=served).fetch("small")
     assert path.read_bytes() == CONTENT[::-1]
 
 
-def test_without_a_network_one_message_says_all_that_is_to_be_done(small: Model, tmp_path: Path) -> None:
+def test_without_a_network_one_message_says_all_that_is_to_be_done(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
-        WeightsStore(tmp_path, allow_network=False).resolve("small")
+        WeightsStore(tmp_path, allow_network=False, models=SMALL).resolve("small")
     assert str(caught.value) == (
         f"weights of small must be in a file folder/small.pth, got none in {tmp_path} or the cache; run"
         f" `condset weights fetch small --weights-dir {tmp_path}` where there is a network, or put {UNREACHABLE}"
@@ -144,9 +143,9 @@ def test_without_a_network_one_message_says_all_that_is_to_be_done(small: Model,
     )
 
 
-def test_a_server_that_cannot_be_reached_is_the_same_message_with_the_reason(small: Model, tmp_path: Path) -> None:
+def test_a_server_that_cannot_be_reached_is_the_same_message_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
-        WeightsStore().resolve("small")
+        WeightsStore(models=SMALL).resolve("small")
     assert str(caught.value) == (
         "weights of small must be in a file folder/small.pth, got none in the cache, and no way to its server:"
         f" Connection refused; run `condset weights fetch small` where there is a network, or put {UNREACHABLE}"
@@ -170,29 +169,32 @@ def test_a_misspelt_model_is_answered_with_the_names_there_are() -> None:
         WeightsStore().resolve("pidinett")
 
 
-def test_a_missing_file_is_downloaded_into_the_cache(served: Model, tmp_path: Path) -> None:
+def test_a_missing_file_is_downloaded_into_the_cache(served: dict[str, Model], tmp_path: Path) -> None:
     path = tmp_path / "cache" / "condset" / "weights" / "folder" / "small.pth"
-    assert WeightsStore().resolve("small") == WeightsFile(path, SHA256)
+    assert WeightsStore(models=served).resolve("small") == WeightsFile(path, SHA256)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_missing_file_is_downloaded_into_the_weights_directory(served: Model, tmp_path: Path) -> None:
-    assert WeightsStore(tmp_path / "mine").resolve("small").path == tmp_path / "mine" / "folder" / "small.pth"
+def test_a_missing_file_is_downloaded_into_the_weights_directory(served: dict[str, Model], tmp_path: Path) -> None:
+    assert (
+        WeightsStore(tmp_path / "mine", models=served).resolve("small").path
+        == tmp_path / "mine" / "folder" / "small.pth"
+    )
 
 
-def test_fetching_into_a_directory_copies_what_is_on_the_machine(small: Model, tmp_path: Path) -> None:
+def test_fetching_into_a_directory_copies_what_is_on_the_machine(tmp_path: Path) -> None:
     put(tmp_path / "cache" / "condset" / "weights")
-    file = WeightsStore(tmp_path / "mine").fetch("small")
+    file = WeightsStore(tmp_path / "mine", models=SMALL).fetch("small")
     assert file == WeightsFile(tmp_path / "mine" / "folder" / "small.pth", SHA256)
     assert list(file.path.parent.iterdir()) == [file.path]
     assert file.path.read_bytes() == CONTENT
 
 
-def test_a_weights_directory_that_cannot_be_made_is_named(small: Model, tmp_path: Path) -> None:
+def test_a_weights_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     put(tmp_path / "cache" / "condset" / "weights")
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"weights of small must have a place to go, got .*taken.*; choose another"):
-        WeightsStore(tmp_path / "taken").fetch("small")
+        WeightsStore(tmp_path / "taken", models=SMALL).fetch("small")
 
 
 def test_a_store_travels_by_pickle(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ HUB = """
 import hashlib, http.server, sys, threading
 from pathlib import Path
 from huggingface_hub import constants
-from stages.weights.catalogue import MODELS, HubFile, Model
+from stages.weights.catalogue import HubFile, Model
 from stages.weights.store import WeightsStore
 
 content, commit = b"from the hub", "0" * 40
@@ -224,13 +226,13 @@ class Hub(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Hub)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sha256 = hashlib.sha256(content).hexdigest()
-MODELS["small"] = Model("small", "", "", "", "folder/small.pth", HubFile("some/repository", "small.pth"), sha256)
-assert WeightsStore().find("small") is None
-path = WeightsStore().resolve("small").path
+models = {"small": Model("small", "", "", "", "folder/small.pth", HubFile("some/repository", "small.pth"), sha256)}
+assert WeightsStore(models=models).find("small") is None
+path = WeightsStore(models=models).resolve("small").path
 assert path.read_bytes() == content and Path(constants.HF_HUB_CACHE) in path.parents, path
 server.shutdown()
-assert WeightsStore(allow_network=False).resolve("small").path == path
-assert WeightsStore(Path("mine")).fetch("small").path == Path("mine/folder/small.pth")
+assert WeightsStore(allow_network=False, models=models).resolve("small").path == path
+assert WeightsStore(Path("mine"), models=models).fetch("small").path == Path("mine/folder/small.pth")
 """
 
 

@@ -11,7 +11,6 @@ import torch
 from timm.layers.attention import Attention
 from torch import Tensor
 
-from stages.annotators.depth import midas
 from stages.annotators.depth.midas import Float32Attention, load_depth_network, published_network
 from stages.errors import WeightsError
 from stages.hardware.precision import ResolvedDtype
@@ -55,11 +54,10 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("amd", "dtype"), [(True, "bfloat16"), (True, "float32"), (False, "bfloat16")])
-def test_attention_is_replaced_where_it_is_slow(
-    amd: bool, dtype: ResolvedDtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(midas, "made_by_amd", lambda: amd)
-    network = load_depth_network(saved(light_tensors(), tmp_path), "cpu", dtype)
+def test_attention_is_replaced_where_it_is_slow(amd: bool, dtype: ResolvedDtype, tmp_path: Path) -> None:
+    cpu_info = tmp_path / "cpuinfo"
+    cpu_info.write_text(f"vendor_id\t: {'AuthenticAMD' if amd else 'GenuineIntel'}\n")
+    network = load_depth_network(saved(light_tensors(), tmp_path), "cpu", dtype, cpu_info)
     replaced = [isinstance(block.get_submodule("attn"), Float32Attention) for block in network.blocks]
     assert replaced == [amd and dtype == "bfloat16"] * 12
 

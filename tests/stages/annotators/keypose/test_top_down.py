@@ -10,9 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.annotators.keypose import top_down as pose_topdown
 from stages.annotators.keypose.network import PoseNetwork, load_pose_network
-from stages.annotators.keypose.top_down import TopDownEstimator
+from stages.annotators.keypose.top_down import CROPS_PER_PASS, TopDownEstimator
 from stages.records import Float32Array, UInt8Array
 from stages.reference.mmpose_networks import ignore_deprecations, placeholders
 from stages.weights.store import WeightsFile
@@ -63,9 +62,9 @@ class Reference:
         scores = np.concatenate([person.keypoint_scores for person in persons])
         return np.concatenate([positions, scores[..., None]], axis=-1, dtype=np.float32)
 
-    def estimator(self, boxes: Sequence[Float32Array]) -> TopDownEstimator:
+    def estimator(self, boxes: Sequence[Float32Array], crops_per_pass: int = CROPS_PER_PASS) -> TopDownEstimator:
         """Return ours, with a detector that finds these boxes."""
-        return TopDownEstimator(self.ours, lambda images: list(boxes[: len(images)]))
+        return TopDownEstimator(self.ours, lambda images: list(boxes[: len(images)]), crops_per_pass)
 
 
 def random_reference(config_name: str, photographs: Sequence[UInt8Array], directory: Path) -> Reference:
@@ -137,11 +136,10 @@ def test_a_batch_equals_its_images_one_by_one(reference: Reference, photographs:
 
 
 def test_a_crowd_that_takes_several_passes_equals_each_person_alone(
-    reference: Reference, photographs: list[UInt8Array], monkeypatch: pytest.MonkeyPatch
+    reference: Reference, photographs: list[UInt8Array]
 ) -> None:
-    monkeypatch.setattr(pose_topdown, "CROPS_PER_PASS", 2)
     crowd = as_boxes([[100.0, 80.0, 180.0, 260.0]]) + np.arange(5, dtype=np.float32)[:, None]
-    (found,) = reference.estimator([crowd])(photographs[:1])
+    (found,) = reference.estimator([crowd], crops_per_pass=2)(photographs[:1])
     assert found.shape == (5, 17, 3)
     for person in range(5):
         (alone,) = reference.estimator([crowd[person : person + 1]])(photographs[:1])

@@ -19,10 +19,9 @@ def came_before(words: list[tuple[int, int]], seen: set[tuple[int, int]]) -> lis
 
 
 @pytest.mark.parametrize("largest", [5, 300, 2**63])
-def test_the_set_is_a_set_whatever_the_batches(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.sources.index.identities.FEWEST_SLOTS", 64)
+def test_the_set_is_a_set_whatever_the_batches(largest: int) -> None:
     rng = np.random.default_rng(1)
-    identities, seen = IdentitySet(), set[tuple[int, int]]()
+    identities, seen = IdentitySet(fewest_slots=64), set[tuple[int, int]]()
     for size in rng.integers(0, 400, 80):
         batch = rng.integers(1, largest, (size, 2), dtype=np.uint64)
         expected = came_before([(int(high), int(low)) for high, low in batch], seen)

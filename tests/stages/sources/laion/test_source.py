@@ -2,11 +2,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from stages.sources.index.dropped import from_metadata
 from stages.sources.index.schema import SCHEMA
+from stages.sources.laion.columns import LaionColumns
+from stages.sources.laion.files import find_files, read_batches
 from stages.sources.laion.source import LaionSource
 from tests.stages.sources.laion.oracle import Listing, comparable, list_rows, values
 from tests.stages.sources.laion.tables import rows_of, write_tables
@@ -82,10 +85,9 @@ def test_each_filter_lists_and_counts_what_the_oracle_does(
 
 @pytest.mark.parametrize("deduplicate", [(), ("url",), ("hash",), ("url", "hash"), ("hash", "url")])
 def test_duplicates_are_those_of_the_oracle(
-    tables: tuple[Path, list[dict[str, Any]]], deduplicate: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    tables: tuple[Path, list[dict[str, Any]]], deduplicate: tuple[str, ...]
 ) -> None:
     directory, rows = tables
-    monkeypatch.setattr("stages.sources.laion.files.BATCH_ROWS", 900)
     source = LaionSource.model_validate({"root": str(directory), "deduplicate": deduplicate})
     expected = list_rows(rows, {}, deduplicate)
     assert all(expected.dropped[f"duplicate_{name}"] > 500 for name in deduplicate)
@@ -93,11 +95,8 @@ def test_duplicates_are_those_of_the_oracle(
 
 
 @pytest.mark.parametrize(("sample", "seed"), [(1, 0), (1000, 0), (1000, 1), (10**6, 0)])
-def test_the_sample_is_that_of_the_oracle(
-    tables: tuple[Path, list[dict[str, Any]]], sample: int, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sample_is_that_of_the_oracle(tables: tuple[Path, list[dict[str, Any]]], sample: int, seed: int) -> None:
     directory, rows = tables
-    monkeypatch.setattr("stages.sources.laion.sample.SLACK_ROWS", 100)
     filters = {"min_aesthetic": 5.0}
     source = LaionSource.model_validate(
         {"root": str(directory), "filters": filters, "deduplicate": ["url", "hash"], "sample": sample, "seed": seed}
@@ -105,18 +104,20 @@ def test_the_sample_is_that_of_the_oracle(
     check(listed(source), list_rows(rows, filters, ("url", "hash"), sample, seed))
 
 
-def test_the_listing_does_not_depend_on_batches(
-    tables: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("share", [1.0, 0.05])
+def test_the_rows_that_are_read_do_not_depend_on_batches(
+    tables: tuple[Path, list[dict[str, Any]]], share: float
 ) -> None:
-    settings = {
-        "root": str(tables[0]),
-        "filters": {"max_watermark": 0.7},
-        "deduplicate": ["url", "hash"],
-        "sample": 999,
-    }
-    whole = listed(LaionSource.model_validate(settings))
-    monkeypatch.setattr("stages.sources.laion.files.BATCH_ROWS", 123)
-    check(listed(LaionSource.model_validate(settings)), whole)
+    files = find_files(str(tables[0]), ["*.parquet"], LaionColumns(), {})
+    chosen = np.flatnonzero(np.random.default_rng(0).random(ROWS) < share)
+    meanings = ["url", "caption", "hash"]  # no number: NaN differs from NaN
+    whole, cut = (
+        [batch for batch in read_batches(files, meanings, chosen, batch_rows) if batch.num_rows]
+        for batch_rows in (ROWS, 123)
+    )
+    assert len(cut) > 3 * len(whole)
+    assert pa.Table.from_batches(cut).equals(pa.Table.from_batches(whole))
+    assert pa.Table.from_batches(whole)["number"].to_numpy().tolist() == chosen.tolist()
 
 
 def test_the_sample_does_not_depend_on_how_rows_are_cut_into_files(tmp_path: Path) -> None:
