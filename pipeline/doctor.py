@@ -274,7 +274,7 @@ def _servers() -> list[Finding]:
 
 
 def _server(site: str) -> Finding:
-    from stages.weights.download import why_unreachable
+    from stages.web.download import why_unreachable
 
     reason = why_unreachable(site)
     if reason is None:

@@ -1,1 +1,1 @@
-"""How a URL is fetched, and which addresses are never asked."""
+"""How a URL is fetched, whether a photograph or a large file, and which addresses are never asked."""

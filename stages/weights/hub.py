@@ -4,7 +4,7 @@ Two of its names are not documented and are used here alone (written against hug
 of its HTTP client's errors, which is that of httpx or of httpx2 by its version, and the check of an id.
 """
 
-from stages.weights.download import why_unreachable
+from stages.web.download import why_unreachable
 
 
 def hub_failures() -> tuple[type[Exception], ...]:

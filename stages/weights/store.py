@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import WeightsError
+from stages.file_hash import file_sha256
+from stages.web.download import WebFile, download, why_unreachable
+from stages.web.progress import progress_bar
 from stages.weights.catalogue import MODELS, HubFile, Model
-from stages.weights.download import download, file_sha256, progress_bar, why_unreachable
 from stages.weights.hub import hub_failures, why_hub_unreachable
 
 if TYPE_CHECKING:
@@ -124,8 +126,9 @@ class WeightsStore:
         if isinstance(model.source, HubFile):
             return self._from_hub(model, model.source)
         destination = next(self._directories(), cache_directory()) / model.file
+        file = WebFile(model.url, destination, WeightsError, "--weights-dir", model.sha256, model.size_bytes)
         with progress_bar(model.name) as progress:
-            download(model.url, destination, sha256=model.sha256, size_bytes=model.size_bytes, progress=progress)
+            download(file, progress)
         return destination
 
     def _from_hub(self, model: Model, source: HubFile) -> Path:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.errors import WeightsError
-from stages.weights.download import file_sha256
+from stages.file_hash import file_sha256
 from train.base.config import StableDiffusionConfig
 from train.base.frozen_convolution import forget_inputs
 from train.base.protocol import FeatureShape, Posterior, Prediction

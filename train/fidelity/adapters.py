@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.errors import CheckpointError, ConfigError
+from stages.file_hash import file_sha256
 from stages.records import Condition, UInt8Array
-from stages.weights.download import file_sha256
 from train.base.protocol import FrozenDiffusion, shapes_text
 from train.config import TrainConfig
 from train.data.conditions import ConditionsConfig, decode_condition

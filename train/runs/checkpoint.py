@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from stages.errors import CheckpointError
-from stages.weights.download import file_sha256
+from stages.file_hash import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,9 +12,9 @@ from PIL import Image
 
 from stages.annotators.latents import LatentsAnnotator, LatentsConfig, read_latents
 from stages.errors import ConfigError, WeightsError, WorkerError
+from stages.file_hash import file_sha256
 from stages.image.encode import encode_member
 from stages.records import ArrayMember, Crop, Float16Array, IndexRow, LoadedSample, StoredSample, UInt8Array
-from stages.weights.download import file_sha256
 from stages.weights.store import WeightsStore
 from tests.tiny_autoencoder import CHANNELS, STRIDE, autoencoder, save_autoencoder
 

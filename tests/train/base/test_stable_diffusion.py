@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.weights.download import file_sha256
+from stages.file_hash import file_sha256
 from tests.train.conftest import open_reader
 from train.adapters.spatial import AdapterConfig, build_adapter
 from train.base.caption_cache import CaptionCache

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stages.errors import ConfigError, WeightsError
+from stages.file_hash import file_sha256
 from stages.weights.catalogue import MODELS
-from stages.weights.download import file_sha256
 from stages.weights.store import WeightsStore
 from tests.train.fidelity.disturbances import scene
 from tests.train.fidelity.tiny_networks import CAPTIONS, TinyFeatures, save_random_inception, tiny_clip

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stages.weights.download import file_sha256
+from stages.file_hash import file_sha256
 from stages.weights.store import WeightsFile
 from train.fidelity.networks.clip import Clip
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from pipeline.dataset.storage import Directory
 from stages.errors import ConfigError, WeightsError
+from stages.file_hash import file_sha256
 from stages.records import Condition
 from stages.weights.catalogue import MODELS
-from stages.weights.download import file_sha256
 from stages.weights.store import WeightsStore
 from tests.train.fidelity.tiny_networks import tiny_maskformer
 from train.data.conditions import ConditionsConfig
