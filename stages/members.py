@@ -76,6 +76,7 @@ def describe_sample(stored: StoredSample, source: str) -> bytes:
         "source": source,
         "source_url": row.source_url,
         "width": crop.stored_width,
+        **row.facts,
     }
     if row.scores:
         fields["scores"] = {

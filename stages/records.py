@@ -10,7 +10,7 @@ instead.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -78,6 +78,10 @@ OUTAGE_REASONS = frozenset(
 """The reasons that an outage gives rather than the data; `max_rejected_fraction` counts these alone."""
 
 
+FACTS = ("copyright", "hash", "md5", "sha256", "sha512")
+"""What a source may state of an image besides: fields of `<key>.json`, each a text or a whole number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A sample that is not in the data set, and why; kept in its shard's record."""
@@ -111,6 +115,9 @@ class IndexRow:
     """What the source measured of the pair (aesthetic, similarity, ...)."""
     rejection: Rejection | None
     """Set if the listing alone shows that the candidate cannot be used."""
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    """Some of `FACTS`: in every row of a source the same names with the same types, numbers of 64 bits; "" or 0 where
+    it states nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from stages.image.crop import plan_crop
 from stages.image.pillow_warnings import pillow_warnings_ignored
 from stages.members import describe_sample, read_crop
 from stages.randomness import random_for
-from stages.records import Condition, IndexRow, StoredSample
+from stages.records import FACTS, Condition, IndexRow, StoredSample
 
 FLOATS_PER_PERSON = 17 * 3
 SIZE_MULTIPLE_PIXELS = 64
@@ -55,6 +55,10 @@ def _is_count(value: object) -> bool:
 
 def _is_text(value: object) -> bool:
     return type(value) is str
+
+
+def _is_text_or_number(value: object) -> bool:
+    return _is_text(value) or (type(value) is int and -(2**63) <= value < 2**63)
 
 
 def _is_finite_float(value: object) -> bool:
@@ -84,7 +88,11 @@ REQUIRED_FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "source_url": (_is_text, "text"),
     "width": (_is_count, "a whole number above 0"),
 }
-FIELDS = {**REQUIRED_FIELDS, "scores": (_are_scores, "floats by name")}
+FIELDS = {
+    **REQUIRED_FIELDS,
+    **dict.fromkeys(FACTS, (_is_text_or_number, "text or a whole number of 64 bits")),
+    "scores": (_are_scores, "floats by name"),
+}
 """Of `<key>.json`: the test that a value must pass, and what it asks for."""
 
 

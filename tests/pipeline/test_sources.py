@@ -18,6 +18,7 @@ from stages.weights.store import WeightsStore
 from tests.pipeline.conftest import Make, Run, tree
 
 COUNT = 7
+HASH = 2**53 + 1  # a float would be another number
 CAPTIONS = [f"scene number {number}" for number in range(COUNT)]
 
 
@@ -37,7 +38,8 @@ def keep_in_tars(root: Path, pictures: list[bytes]) -> dict[str, object]:
     for name, numbers in [("a.tar", range(4)), ("b.tar", range(4, COUNT))]:
         files = [(f"{number}.png", pictures[number]) for number in numbers]
         files += [
-            (f"{number}.json", json.dumps({"caption": CAPTIONS[number], "p": number}).encode()) for number in numbers
+            (f"{number}.json", json.dumps({"caption": CAPTIONS[number], "p": number, "hash": HASH + number}).encode())
+            for number in numbers
         ]
         with tarfile.open(root / name, "w") as tar:
             for each, content in files:
@@ -99,6 +101,18 @@ def test_two_runs_and_a_resumed_one_give_the_same_bytes(
     assert tree(tmp_path / "data") == before
     run_inline(config, tmp_path / "again")
     assert tree(tmp_path / "again") == before
+
+
+def test_hashes_in_tars_keep_every_digit_for_the_readers_of_the_data_set(
+    make_config: Make, run_inline: Run, tmp_path: Path, pictures: list[bytes]
+) -> None:
+    import datasets
+
+    datasets.disable_progress_bars()
+    (tmp_path / "kept").mkdir()
+    run_inline(make_config(source=keep_in_tars(tmp_path / "kept", pictures)), tmp_path / "data")
+    loaded = datasets.load_dataset(str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"), split="train")
+    assert sorted(sample["json"]["hash"] for sample in loaded) == [HASH + number for number in range(COUNT)]
 
 
 def test_every_rejection_of_a_listing_is_in_the_records(

@@ -22,6 +22,8 @@ SCHEMA = pa.schema(
         ("keypoints", pa.list_(pa.float32())),  # flat: persons x 17 x 3
         ("label_uri", pa.string()),
         ("scores", pa.map_(pa.string(), pa.float64())),
+        ("texts", pa.map_(pa.string(), pa.string())),  # the facts, by type
+        ("numbers", pa.map_(pa.string(), pa.int64())),
         ("rejected_reason", pa.string()),  # empty: a candidate
         ("rejected_detail", pa.string()),
     ]
@@ -55,10 +57,16 @@ def _to_batch(rows: Sequence[IndexRow]) -> pa.RecordBatch:
         "keypoints": [row.keypoints.ravel() for row in rows],
         "label_uri": [row.label_uri for row in rows],
         "scores": [sorted(row.scores.items()) for row in rows],
+        "texts": [_facts(row, str) for row in rows],
+        "numbers": [_facts(row, int) for row in rows],
         "rejected_reason": [row.rejection.reason if row.rejection else "" for row in rows],
         "rejected_detail": [row.rejection.detail if row.rejection else "" for row in rows],
     }
     return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _facts(row: IndexRow, kind: type) -> list[tuple[str, str | int]]:
+    return [(name, value) for name, value in sorted(row.facts.items()) if isinstance(value, kind)]
 
 
 def from_table(table: pa.Table) -> list[IndexRow]:
@@ -80,6 +88,7 @@ def from_table(table: pa.Table) -> list[IndexRow]:
                 if row["rejected_reason"]
                 else None
             ),
+            facts=dict(row["texts"] + row["numbers"]),
         )
         for row in table.to_pylist()
     ]

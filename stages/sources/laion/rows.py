@@ -57,10 +57,16 @@ def to_index(rows: pa.RecordBatch, score_names: Sequence[str]) -> pa.RecordBatch
         "keypoints": pa.ListArray.from_arrays(np.zeros(count + 1, np.int32), pa.array([], pa.float32())),
         "label_uri": empty,
         "scores": _scores([rows.column(name).to_numpy() for name in score_names], score_names, count),
+        "texts": _no_facts(count, pa.string()),
+        "numbers": _no_facts(count, pa.int64()),
         "rejected_reason": empty,
         "rejected_detail": empty,
     }
     return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _no_facts(count: int, kind: pa.DataType) -> pa.Array:
+    return pa.MapArray.from_arrays(np.zeros(count + 1, np.int32), pa.array([], pa.string()), pa.array([], kind))
 
 
 def _keys(hashes: UInt8Matrix) -> pa.Array:

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from stages.records import FACTS
 from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file, captions_of_value
 from stages.sources.index.names import is_unicode, normal_name
 from stages.sources.webdataset.tar_members import TarCut, TarMember, read_members
 
-SIZES = frozenset({"width", "height", "original_width", "original_height"})
-"""Numbers of img2dataset's .json that are no scores."""
+NO_SCORES = frozenset({"width", "height", "original_width", "original_height", "license", "url", "source_url", *FACTS})
+"""Columns of img2dataset's .json that measure nothing, also where they hold numbers; in lower case."""
+INT64 = range(-(2**63), 2**63)
 TEXT_EXTENSIONS = ("txt", "json")
 
 
@@ -43,6 +45,16 @@ class TarListing:
     samples: tuple[TarSample, ...]
     """By stem, in the order of the stems."""
     cut: TarCut | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What every row of a data set holds, since readers take the fields of a sample from the first ones."""
+
+    scores: tuple[str, ...]
+    """The names of the numeric columns, sorted; `NO_SCORES` are left out."""
+    facts: Mapping[str, type[str] | type[int]]
+    """Some of `FACTS`, and as what: whole numbers of 64 bits, or texts if any is no such number."""
 
 
 @dataclass(slots=True)
@@ -93,22 +105,44 @@ def split_name(name: str) -> tuple[str, str]:
     return normal_name(stem) or stem, extension.lower()
 
 
-def numeric_columns(samples: Sequence[TarSample]) -> tuple[str, ...]:
-    """The names of all columns that hold a number in any sample, sorted; sizes are left out."""
-    return tuple(sorted({name for sample in samples for name, _ in _numbers(sample.columns)}))
+def stated_by(samples: Sequence[TarSample]) -> Stated:
+    """The numbers and facts that any of the samples has."""
+    numbers = {name for sample in samples for name, _ in _numbers(sample.columns)}
+    facts = {name: [fact for sample in samples if (fact := _fact(sample.columns, name)) != ""] for name in FACTS}
+    kinds = {
+        name: int if all(isinstance(each, int) for each in found) else str for name, found in facts.items() if found
+    }
+    return Stated(tuple(sorted(numbers)), kinds)
 
 
-def scores_of(columns: Mapping[str, object], names: Sequence[str]) -> dict[str, float]:
+def scores_of(columns: Mapping[str, object], stated: Stated) -> dict[str, float]:
     """The numbers of a sample under exactly these names; NaN where it has none."""
     numbers = dict(_numbers(columns))
-    return {name: numbers.get(name, math.nan) for name in names}
+    return {name: numbers.get(name, math.nan) for name in stated.scores}
+
+
+def facts_of(columns: Mapping[str, object], stated: Stated) -> dict[str, str | int]:
+    """The facts of a sample under exactly these names, of these types; "" or 0 where it states none of the type."""
+    facts: dict[str, str | int] = {}
+    for name, kind in stated.facts.items():
+        fact = _fact(columns, name)
+        facts[name] = str(fact) if kind is str else fact if isinstance(fact, int) else 0
+    return facts
 
 
 def text_column(columns: Mapping[str, object], name: str) -> str:
-    """A text of a sample by its column's name in any case (img2dataset keeps LAION's LICENSE); empty if none."""
+    """A text of a sample, or the digits of a whole number, by its column's name in any case; empty if none."""
+    return str(_fact(columns, name))
+
+
+def _fact(columns: Mapping[str, object], name: str) -> str | int:
+    """A text or a whole number, as a text beyond 64 bits; img2dataset keeps LAION's LICENSE in capitals."""
     for each, value in columns.items():
-        if each.lower() == name and isinstance(value, str) and is_unicode(value):
-            return value
+        if each.lower() == name:
+            if type(value) is int:
+                return value if value in INT64 else str(value)
+            if isinstance(value, str) and is_unicode(value):
+                return value
     return ""
 
 
@@ -120,7 +154,7 @@ def size_column(columns: Mapping[str, object], name: str) -> int:
 
 def _numbers(columns: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     for name, value in columns.items():
-        if type(value) in (int, float) and name not in SIZES and is_unicode(name):
+        if type(value) in (int, float) and name.lower() not in NO_SCORES and is_unicode(name):
             try:
                 number = float(value)  # type: ignore[arg-type]  # it is an int or a float
             except OverflowError:  # an int beyond 1e308

@@ -18,11 +18,13 @@ from stages.settings import Settings
 from stages.sources.index.names import hashed_key, normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.sources.webdataset.samples import (
+    Stated,
     TarSample,
+    facts_of,
     list_tar,
-    numeric_columns,
     scores_of,
     size_column,
+    stated_by,
     text_column,
 )
 from stages.sources.webdataset.tar_files import find_tars, open_tar
@@ -63,24 +65,20 @@ class WebDatasetSource(Settings):
         return to_batches(self._rows())
 
     def _rows(self) -> Iterator[IndexRow]:
-        """List every tar. The numeric columns of the first tar's .json files are the scores of every row.
-
-        All rows have the same scores, because readers take the fields of a sample from the first ones; NaN stands where
-        a sample lacks one.
-        """
-        score_names: tuple[str, ...] | None = None
+        """List every tar. What the first tar's .json files state, scores and facts, every row has."""
+        stated: Stated | None = None
         files, root = file_system(self.root)
         for tar in find_tars(files, root, self.root, (self.tars,) if isinstance(self.tars, str) else self.tars):
             with open_tar(files, root, self.root, tar) as file:
                 listing = list_tar(file, self.image_extensions, self.caption_column)
-            if score_names is None:
-                score_names = numeric_columns(listing.samples)
+            if stated is None:
+                stated = stated_by(listing.samples)
             for sample in listing.samples:
                 rejection = self._reject(tar, sample, listing.cut)
-                row = _row(tar, sample, scores_of(sample.columns, score_names), rejection)
+                row = _row(tar, sample, stated, rejection)
                 yield from [row] * max(1, sample.copies)
             if listing.cut is not None:
-                yield _row_of_cut(tar, listing.cut, scores_of({}, score_names))
+                yield _row_of_cut(tar, listing.cut, stated)
 
     def _reject(self, tar: str, sample: TarSample, cut: TarCut | None) -> Rejection | None:
         key, name = _key(tar, sample.stem), f"{tar} sample {sample.stem!r}"
@@ -106,7 +104,7 @@ def _key(tar: str, stem: str) -> str:
     return hashed_key(f"{tar}/{stem}")
 
 
-def _row(tar: str, sample: TarSample, scores: Mapping[str, float], rejection: Rejection | None) -> IndexRow:
+def _row(tar: str, sample: TarSample, stated: Stated, rejection: Rejection | None) -> IndexRow:
     columns = sample.columns
     license_ = text_column(columns, "license")
     return IndexRow(
@@ -119,13 +117,14 @@ def _row(tar: str, sample: TarSample, scores: Mapping[str, float], rejection: Re
         height=size_column(columns, "height"),
         keypoints=NO_KEYPOINTS,
         label_uri="",
-        scores=scores,
+        scores=scores_of(columns, stated),
         rejection=rejection,
+        facts=facts_of(columns, stated),
     )
 
 
-def _row_of_cut(tar: str, cut: TarCut, scores: Mapping[str, float]) -> IndexRow:
+def _row_of_cut(tar: str, cut: TarCut, stated: Stated) -> IndexRow:
     """One row for what a tar has lost: how many samples it were cannot be known."""
     sample = TarSample(stem="", images=(), captions=(), columns={}, copies=1, cut=True)
     rejection = Rejection(_key(tar, ""), Reason.TRUNCATED, f"{tar} {cut.detail}; unpack or download it again")
-    return _row(tar, sample, scores, rejection)
+    return _row(tar, sample, stated, rejection)

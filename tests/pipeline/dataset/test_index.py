@@ -52,7 +52,9 @@ def directory(tmp_path: Path) -> Directory:
 @pytest.fixture
 def row() -> IndexRow:
     keypoints = np.arange(2 * 17 * 3, dtype=np.float32).reshape(2, 17, 3)
-    return IndexRow("k", "u.jpg", ("blå", "雪"), "http://x", "CC", 3, 4, keypoints, "l.png", {"aesthetic": 5.5}, None)
+    scores = {"aesthetic": 5.5}
+    facts: dict[str, str | int] = {"copyright": "© 雪", "hash": -(2**53) - 1}
+    return IndexRow("k", "u.jpg", ("blå", "雪"), "http://x", "CC", 3, 4, keypoints, "l.png", scores, None, facts)
 
 
 def test_a_row_survives_the_file(directory: Directory, row: IndexRow) -> None:

@@ -182,6 +182,11 @@ def scores_that_the_index_has_not(copy: Copy) -> Said:
     return Said(*place, r"^json scores must be none by the index, got \{'aesthetic': 9\.5\};")
 
 
+def hash_that_lost_digits(copy: Copy) -> Said:
+    place = _rewrite_json(copy, lambda fields: fields.update(hash=9.5e18))
+    return Said(*place, r"^json hash must be text or a whole number of 64 bits, got 9\.5e\+18;")
+
+
 def enormous_original(copy: Copy) -> Said:
     place = _rewrite_json(copy, lambda fields: fields.update(original_width=10**400))
     return Said(*place, r"^json original_width must be a whole number above 0, got 1000")

@@ -173,6 +173,8 @@ def indexed(row: Row) -> dict[str, Any]:
         "keypoints": [],
         "label_uri": "",
         "scores": [(name, row[name]) for name in SCORES],
+        "texts": [],
+        "numbers": [],
         "rejected_reason": "",
         "rejected_detail": "",
     }

@@ -98,6 +98,29 @@ def test_a_row_tells_what_img2dataset_wrote(tmp_path: Path) -> None:
     assert row.image_uri.startswith("member:0.tar?offset=")
 
 
+def test_hashes_licences_and_copyright_keep_their_type_and_every_digit(tmp_path: Path) -> None:
+    large = 2**53 + 1  # the first whole number that a float cannot hold
+    columns = {"hash": -large, "sha256": "ab" * 32, "COPYRIGHT": "© 雪", "LICENSE": 4, "URL": "http://host/a b.jpg"}
+    more = {"hash": None, "sha256": None, "COPYRIGHT": 1999, "url": None}
+    first, second = rows(write_one(tmp_path, sample(0, **columns, url=None) + sample(1, **more)))
+    assert first.facts == {"copyright": "© 雪", "hash": -large, "sha256": "ab" * 32}
+    assert second.facts == {"copyright": "1999", "hash": 0, "sha256": ""}
+    assert (first.license, first.source_url, second.source_url) == ("4", "http://host/a b.jpg", "")
+    assert first.scores.keys() == {"punsafe", "similarity"}
+
+
+def test_a_hash_beyond_64_bits_makes_texts_of_all(tmp_path: Path) -> None:
+    listed = rows(write_one(tmp_path, sample(0, hash=2**64 - 1) + sample(1, hash=7)))
+    assert [row.facts for row in listed] == [{"hash": str(2**64 - 1)}, {"hash": "7"}]
+
+
+def test_every_row_has_the_facts_of_the_first_tar_with_their_types(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", sample(0, hash=5))
+    write_tar(tmp_path / "1.tar", sample(1, hash="five", md5="ff") + sample(2, hash=2.5))
+    facts = [row.facts for row in rows(WebDatasetSource(root=str(tmp_path)))]
+    assert facts == [{"hash": 5}, {"hash": 0}, {"hash": 0}]
+
+
 def test_every_row_has_the_same_scores_and_nan_where_there_is_none(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", sample(0) + sample(1))
     odd = {"punsafe": "high", "similarity": 10**400, "another": 1.5, "true": True}
