@@ -20,7 +20,8 @@ from pipeline.commands.options import (
 )
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
-from train.commands.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
+from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps
+from train.sampling.settings import SamplerSettings
 
 
 def evaluate(
@@ -45,10 +46,10 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Drawn of each sample; its scores are averaged.", show_default="1, or the protocol's"),
     ] = None,
-    seed: Seed = 0,
-    steps: Steps = 50,
-    guidance: Guidance = 7.5,
-    active_share: ActiveShare = 1.0,
+    seed: Seed = DEFAULT.seed,
+    steps: Steps = DEFAULT.steps,
+    guidance: Guidance = DEFAULT.guidance,
+    active_share: ActiveShare = DEFAULT.active_share,
     base: Base = None,
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="That the base runs in.")] = "auto",
@@ -76,10 +77,7 @@ def evaluate(
         samples=samples,
         pictures_per_caption=pictures_per_caption,
         protocol=protocol,
-        seed=seed,
-        steps=steps,
-        guidance=guidance,
-        active_share=active_share,
+        sampler=SamplerSettings(steps, guidance, active_share, seed),
         base=base,
         dtype=dtype,
         execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),

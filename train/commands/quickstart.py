@@ -11,6 +11,7 @@ import typer
 from pipeline.commands.make.prepare import run_prepare
 from pipeline.commands.options import ExecutorName, choose_executor
 from pipeline.commands.say import say
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from train.fidelity.evaluate import EvaluationJob
@@ -19,8 +20,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "quickstart"
 SAMPLES = 24
 HELD_OUT = ('name="quickstart-held-out"', "source.first=100000", f"source.count={SAMPLES}")
 """What the scenes that no adapter is trained on have of their own."""
-STEPS, GUIDANCE = 20, 3.0
-"""Of the sampler."""
+SAMPLER = SamplerSettings(steps=20, guidance=3.0)
 
 
 def quickstart(
@@ -56,4 +56,4 @@ def quickstart_evaluation(runs: tuple[Path, ...], held_out: str, out: Path, samp
     from train.fidelity.evaluate import EvaluationJob
 
     execution = ExecutionConfig(batch_size=4)  # a small network at small pictures draws four in less than four times
-    return EvaluationJob(runs, held_out, out, samples=samples, steps=STEPS, guidance=GUIDANCE, execution=execution)
+    return EvaluationJob(runs, held_out, out, samples=samples, sampler=SAMPLER, execution=execution)

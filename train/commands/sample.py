@@ -10,7 +10,8 @@ import typer
 
 from pipeline.commands.options import DeviceName
 from stages.hardware.precision import Dtype
-from train.commands.sampler_options import ActiveShare, Base, Guidance, Seed, Steps
+from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps
+from train.sampling.settings import SamplerSettings
 
 
 def sample(
@@ -34,10 +35,10 @@ def sample(
     ] = None,
     negative: Annotated[str, typer.Option(help="What the pictures shall not show.")] = "",
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
-    seed: Seed = 0,
-    steps: Steps = 50,
-    guidance: Guidance = 7.5,
-    active_share: ActiveShare = 1.0,
+    seed: Seed = DEFAULT.seed,
+    steps: Steps = DEFAULT.steps,
+    guidance: Guidance = DEFAULT.guidance,
+    active_share: ActiveShare = DEFAULT.active_share,
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="That the networks run in.")] = "auto",
 ) -> None:
@@ -56,11 +57,8 @@ def sample(
         base=base,
         size_pixels=None if size is None else parse_size(size),
         negative=negative,
-        seed=seed,
+        sampler=SamplerSettings(steps, guidance, active_share, seed),
         count=count,
-        steps=steps,
-        guidance=guidance,
-        active_share=active_share,
         device=device.value,
         dtype=dtype,
     )

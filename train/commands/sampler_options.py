@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from train.sampling.settings import MAX_STEPS, SamplerSettings
+
+DEFAULT = SamplerSettings()
+
 Base = Annotated[
     str | None,
     typer.Option(help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default="the run's"),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the first picture; each further one has the next.")]
-Steps = Annotated[int, typer.Option(min=1, max=999, help="Of the sampler, DDIM.")]
+Steps = Annotated[int, typer.Option(min=1, max=MAX_STEPS, help="Of the sampler, DDIM.")]
 Guidance = Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 is none.")]
 ActiveShare = Annotated[
     float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapters are active.")

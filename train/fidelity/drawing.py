@@ -27,6 +27,7 @@ from train.fidelity.adapters import AdapterFile
 from train.fidelity.held_out import HeldOutConfig
 from train.fidelity.variants import REAL, Variant
 from train.sampling.denoise import sample_pictures, starting_noise
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,10 +52,7 @@ class Drawing:
     base: str
     """Its identity: the sha256 of its UNet."""
     variants: tuple[Variant, ...]
-    seed: int
-    steps: int
-    guidance: float
-    active_share: float
+    sampler: SamplerSettings
     dtype: Dtype
 
     @property
@@ -108,15 +106,14 @@ class Painter:
         if variant.name == REAL:
             return [sample.image_hwc for sample in samples]
         drawing, pictures = self._drawing, [self._numbers[sample.key] for sample in samples]
-        noise = starting_noise(self._base, [drawing.seed + each for each in pictures], *self._held_out.size_pixels)
+        seeds = [drawing.sampler.seed + each for each in pictures]
+        noise = starting_noise(self._base, seeds, *self._held_out.size_pixels)
         drawn_bhwc = sample_pictures(
             self._base,
             [sample.stored.caption for sample in samples],
             noise,
             self._features(variant, pictures),
-            drawing.steps,
-            drawing.guidance,
-            drawing.active_share,
+            drawing.sampler,
         )
         return list(drawn_bhwc)
 

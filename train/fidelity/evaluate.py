@@ -39,6 +39,7 @@ from train.fidelity.report import (
 from train.fidelity.scoring import scores_of
 from train.fidelity.sheet import write_sheet
 from train.fidelity.variants import WITH, variants_of
+from train.sampling.settings import SamplerSettings
 
 LEAST_SAMPLES = 2
 """Of one sample there is no other condition to be shown."""
@@ -61,12 +62,8 @@ class EvaluationJob:
     """Of each variant; a sample's score is the mean over its pictures. None is 1, or what the protocol says."""
     protocol: str | None = None
     """Of `train.fidelity.protocols`: adds its figures, such as FID."""
-    seed: int = 0
-    """Picture p starts from seed + p; sample n has the pictures from n * pictures_per_caption on."""
-    steps: int = 50
-    guidance: float = 7.5
-    active_share: float = 1.0
-    """Of the steps, from the first, in which the adapters are active."""
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    """Picture p starts from its seed + p; sample n has the pictures from n * pictures_per_caption on."""
     base: str | None = None
     """A directory in diffusers' layout or a hub id; None takes the base that the first run was trained on."""
     dtype: Dtype = "auto"
@@ -140,7 +137,9 @@ def _measured(
     figures = [
         figure
         for condition, of_variants in scores.items()
-        for figure in figures_of(condition, measures[condition], of_variants, pictures.drawing.variants, job.seed)
+        for figure in figures_of(
+            condition, measures[condition], of_variants, pictures.drawing.variants, job.sampler.seed
+        )
     ]
     of_protocol = {}
     if protocol is not None:
@@ -195,10 +194,7 @@ def _drawing(job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutC
         diffusion=diffusion,
         base=base.identity,
         variants=variants_of(samples.conditions, weights),
-        seed=job.seed,
-        steps=job.steps,
-        guidance=job.guidance,
-        active_share=job.active_share,
+        sampler=job.sampler,
         dtype=job.dtype,
     )
     return drawing, base.vae_sha256()
@@ -218,10 +214,10 @@ def _inputs(job: EvaluationJob, held_out: HeldOut, drawing: Drawing, vae_sha256:
         "samples": held_out.samples,
         "pictures_per_caption": held_out.pictures_per_caption,
         "protocol": job.protocol,
-        "seed": job.seed,
-        "steps": job.steps,
-        "guidance": job.guidance,
-        "active_share": job.active_share,
+        "seed": job.sampler.seed,
+        "steps": job.sampler.steps,
+        "guidance": job.sampler.guidance,
+        "active_share": job.sampler.active_share,
         "dtype": job.dtype,
     }
 

@@ -20,7 +20,7 @@ def judge(
     protocol: EvalProtocol, networks: Networks, pictures: Pictures, held_out: HeldOut
 ) -> dict[str, dict[str, ProtocolFigure]]:
     """Compute the figures of each variant; raises what `protocols.figures` raises."""
-    seed = pictures.drawing.seed
+    seed = pictures.drawing.sampler.seed
     return {
         variant.name: figures(protocol, networks, _judged(pictures, held_out, variant), seed)
         for variant in pictures.drawing.variants

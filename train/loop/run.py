@@ -33,6 +33,7 @@ from train.runs.directory import RunFile, claim, run_inputs
 from train.runs.metrics import MetricsLog
 from train.runs.write_errors import explain_write_errors
 from train.sampling.preview import PREVIEWS, draw_preview
+from train.sampling.settings import SamplerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +200,7 @@ class _Steps:
                 adapter,
                 read,
                 samples,
-                settings.preview_steps,
-                settings.guidance,
+                SamplerSettings(settings.preview_steps, settings.guidance),
                 settings.preview_seeds,
             )
             with explain_write_errors(path):

@@ -16,12 +16,10 @@ from torch import Tensor
 from stages.randomness import random_for
 from stages.records import UInt8Array
 from train.base.protocol import FrozenDiffusion
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
-
-MAX_STEPS = 999
-"""Of 1000 time steps: DDIM begins one step late (steps_offset), and with all of them would begin beyond the last."""
 
 
 def sample_pictures(
@@ -29,14 +27,12 @@ def sample_pictures(
     captions: Sequence[str],
     latents_bchw: Tensor,
     features: Sequence[Tensor] | None,
-    steps: int,
-    guidance: float,
-    active_share: float = 1.0,
+    sampler: SamplerSettings,
     negative_caption: str = "",
     stepped: Callable[[], object] | None = None,
 ) -> UInt8Array:
     """Draw one picture for each caption; returns (batch, height, width, 3) RGB. The arguments are `denoise`'s."""
-    drawn = denoise(base, captions, latents_bchw, features, steps, guidance, active_share, negative_caption, stepped)
+    drawn = denoise(base, captions, latents_bchw, features, sampler, negative_caption, stepped)
     pictures = (base.decode_latents(drawn) + 1) * 127.5
     pictures_bhwc: UInt8Array = pictures.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return pictures_bhwc
@@ -48,31 +44,29 @@ def denoise(
     captions: Sequence[str],
     latents_bchw: Tensor,
     features: Sequence[Tensor] | None,
-    steps: int,
-    guidance: float,
-    active_share: float = 1.0,
+    sampler: SamplerSettings,
     negative_caption: str = "",
     stepped: Callable[[], object] | None = None,
 ) -> Tensor:
     """Turn noise into the scaled latents of one picture for each caption.
 
-    `latents_bchw` is standard normal noise, `features` one map (batch, channels, height, width) for each scale of the
-    base, or None for the base alone; they are added in the first `active_share` of the steps, rounded to whole ones. A
-    guidance of 1 is none. There are at most MAX_STEPS `steps`; `stepped` is called after each.
+    `latents_bchw` is standard normal noise, drawn by the sampler's seed already; `features` is one map (batch,
+    channels, height, width) for each scale of the base, or None for the base alone; they are added in the first
+    `active_share` of the steps, rounded to whole ones. `stepped` is called after each step.
     """
-    scheduler = _scheduler(base, steps)
-    halves = 2 if guidance > 1 else 1
+    scheduler = _scheduler(base, sampler.steps)
+    halves = 2 if sampler.guidance > 1 else 1
     texts = [*([negative_caption] * len(captions) if halves == 2 else []), *captions]
     context = base.encode_captions(texts)
     doubled = None if features is None else [torch.cat([each] * halves) for each in features]
     latents = latents_bchw.to(base.device)
     for number, timestep in enumerate(scheduler.timesteps):
-        active = doubled if number < round(active_share * steps) else None
+        active = doubled if number < round(sampler.active_share * sampler.steps) else None
         timesteps = torch.full((halves * len(captions),), int(timestep))
         prediction = base.predict_noise(torch.cat([latents] * halves), timesteps, context, active)
         if halves == 2:
             without, with_caption = prediction.chunk(2)
-            prediction = without + guidance * (with_caption - without)
+            prediction = without + sampler.guidance * (with_caption - without)
         latents = scheduler.step(prediction, timestep, latents).prev_sample
         if stepped is not None:
             stepped()

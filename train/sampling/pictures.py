@@ -9,7 +9,7 @@ Invariant: a seed's picture does not depend on how many others are drawn with it
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from train.base.protocol import FeatureShape, FrozenDiffusion, shapes_text
 from train.sampling.controls import Control, OpenedControl, open_control
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.grid import GridRow, draw_grid
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,13 +56,8 @@ class SampleJob:
     """Width and height; None takes those of the condition pictures."""
     negative: str = ""
     """What the pictures shall not show."""
-    seed: int = 0
-    """Of the first picture; each further one has the next."""
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
     count: int = 1
-    steps: int = 50
-    guidance: float = 7.5
-    active_share: float = 1.0
-    """Of the steps, from the first, in which the adapters are active."""
     device: str = "auto"
     dtype: Dtype = "auto"
 
@@ -76,7 +72,7 @@ class DrawnPictures:
 
 
 def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> DrawnPictures:
-    """Draw pictures; each is written when it is done, and `stepped` is called `job.steps` times for each.
+    """Draw pictures; each is written when it is done, and `stepped` is called after each step of each.
 
     Raises ConfigError for options that do not go together, files that exist already and a base that does not take the
     adapters' features; CheckpointError or WeightsError for an adapter or a base that cannot be read.
@@ -93,13 +89,11 @@ def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn
     pictures: list[UInt8Array] = []
     for seed, file in zip(_seeds(job), drawn.pictures, strict=True):
         noise = starting_noise(base, [seed], width, height)
-        picture = sample_pictures(
-            base, [job.prompt], noise, features, job.steps, job.guidance, job.active_share, job.negative, stepped
-        )[0]
+        picture = sample_pictures(base, [job.prompt], noise, features, job.sampler, job.negative, stepped)[0]
         _save(Image.fromarray(picture), file, _recipe(job, name, seed))
         if len(pictures) < SHEET_PICTURES:
             pictures.append(picture)
-    _save(_draw_sheet(job, controls, pictures), drawn.sheet, _recipe(job, name, job.seed))
+    _save(_draw_sheet(job, controls, pictures), drawn.sheet, _recipe(job, name, job.sampler.seed))
     return drawn
 
 
@@ -112,13 +106,13 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def _seeds(job: SampleJob) -> range:
-    return range(job.seed, job.seed + job.count)
+    return range(job.sampler.seed, job.sampler.seed + job.count)
 
 
 def _new_files(job: SampleJob) -> DrawnPictures:
     """Name the files; ConfigError if one of them is there already."""
     drawn = DrawnPictures(
-        tuple(job.out / f"{seed:07d}.png" for seed in _seeds(job)), job.out / f"sheet-{job.seed:07d}.png"
+        tuple(job.out / f"{seed:07d}.png" for seed in _seeds(job)), job.out / f"sheet-{job.sampler.seed:07d}.png"
     )
     for file in (*drawn.pictures, drawn.sheet):
         if file.exists():
@@ -211,9 +205,9 @@ def _recipe(job: SampleJob, base: str, seed: int) -> dict[str, Any]:
         "prompt": job.prompt,
         "negative": job.negative,
         "seed": seed,
-        "steps": job.steps,
-        "guidance": job.guidance,
-        "active_share": job.active_share,
+        "steps": job.sampler.steps,
+        "guidance": job.sampler.guidance,
+        "active_share": job.sampler.active_share,
         "base": base,
         "adapters": [
             {"adapter": str(control.adapter), "condition": str(control.condition), "weight": control.weight}

@@ -18,6 +18,7 @@ from train.base.protocol import FrozenDiffusion
 from train.data.batch import VisitReader, stack
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.grid import GridRow, draw_grid
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     Adapter = Callable[[Tensor], Sequence[Tensor]]
@@ -30,21 +31,21 @@ def draw_preview(
     adapter: "Adapter",
     read: VisitReader,
     samples: int,
-    steps: int,
-    guidance: float,
+    sampler: SamplerSettings,
     seeds: int = 1,
 ) -> Image.Image:
     """Draw the first `samples` visits of `read`, with the adapter from `seeds` noises.
 
-    Picture n starts from the seeds n, n + `samples`, ...; the one without adapter from n.
+    With s the sampler's seed, picture n starts from s + n, s + n + `samples`, ...; the one without adapter from s + n.
     """
     batch = stack([read(index) for index in range(samples)], pin=False)
     height, width = batch.condition_bchw.shape[-2:]
-    noises = [starting_noise(base, range(turn * samples, (turn + 1) * samples), width, height) for turn in range(seeds)]
+    firsts = [sampler.seed + turn * samples for turn in range(seeds)]
+    noises = [starting_noise(base, range(first, first + samples), width, height) for first in firsts]
     with torch.no_grad():
         features = adapter_features(base, adapter, batch.condition_bchw)
-    without = sample_pictures(base, batch.captions, noises[0], None, steps, guidance)
-    steered = [sample_pictures(base, batch.captions, noise, features, steps, guidance) for noise in noises]
+    without = sample_pictures(base, batch.captions, noises[0], None, sampler)
+    steered = [sample_pictures(base, batch.captions, noise, features, sampler) for noise in noises]
     rows = [
         GridRow(
             (_rgb(batch.condition_bchw[number].numpy()), without[number], *(each[number] for each in steered)), caption

@@ -14,6 +14,7 @@ from train.base.config import StableDiffusionConfig
 from train.base.stable_diffusion import Running, StableDiffusion, load_parts
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.grid import GridRow, draw_grid
+from train.sampling.settings import SamplerSettings
 from train.scene_base.recipe import SIDE_PIXELS, BaseRecipe
 from train.scene_base.scenes import Scenes, draw_scenes
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 HELD_OUT = 256
 ROWS, SEEDS = 8, (0, 1, 2)
-STEPS, GUIDANCE = 25, 4.0
+SAMPLER = SamplerSettings(steps=25, guidance=4.0)
 
 
 def held_out_scenes(recipe: BaseRecipe) -> Scenes:
@@ -50,8 +51,7 @@ def draw_samples(model: Path, recipe: BaseRecipe) -> Image.Image:
             captions,
             starting_noise(base, [ROWS * seed + row for row in range(ROWS)], SIDE_PIXELS, SIDE_PIXELS),
             None,
-            STEPS,
-            GUIDANCE,
+            SAMPLER,
         )
         for seed in SEEDS
     ]

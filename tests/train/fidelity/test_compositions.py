@@ -24,6 +24,7 @@ from train.fidelity.report import report_table
 from train.runs.directory import RUN_FILE
 from train.sampling.controls import Control
 from train.sampling.pictures import SampleJob, sample
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from train.base.stable_diffusion import StableDiffusion
@@ -50,7 +51,7 @@ def job(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Ev
         out=folder / "out",
         weights=WEIGHTS,
         samples=3,
-        steps=1,
+        sampler=SamplerSettings(1),
         dtype="float32",
         execution=INLINE,
     )
@@ -96,7 +97,7 @@ def test_a_picture_is_the_one_that_condset_sample_draws_with_the_same_adapters(
     chosen = tuple(Control(job.runs[n], tmp_path / f"{n}.png", WEIGHTS[n]) for n in controls)
     torch.set_num_threads(1)
     (drawn,) = sample(
-        SampleJob(prompt, tmp_path / "out", chosen, seed=1, steps=1, device="cpu", dtype="float32")
+        SampleJob(prompt, tmp_path / "out", chosen, sampler=SamplerSettings(1, seed=1), device="cpu", dtype="float32")
     ).pictures
     found_hwc = decode_stored(picture(job.out, "0000000", 1)[f"{variant}.png"])
     with Image.open(drawn) as expected:

@@ -35,6 +35,7 @@ from train.fidelity.evaluate import Evaluated, EvaluationJob
 from train.runs.directory import RUN_FILE
 from train.sampling.controls import Control
 from train.sampling.pictures import SampleJob, sample
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from train.base.stable_diffusion import StableDiffusion
@@ -64,7 +65,7 @@ def job(run: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
         data=str(scenes),
         out=tmp_path_factory.mktemp("evaluation") / "out",
         samples=SAMPLES,
-        steps=2,
+        sampler=SamplerSettings(2),
         dtype="float32",
         execution=INLINE,
     )
@@ -127,8 +128,7 @@ def test_a_picture_is_the_one_that_condset_sample_draws(done: Evaluated, job: Ev
             prompt,
             tmp_path / variant,
             (Control(job.runs[0], tmp_path / condition),),
-            seed=1,
-            steps=2,
+            sampler=SamplerSettings(2, seed=1),
             device="cpu",
             dtype="float32",
         )
@@ -154,7 +154,7 @@ def test_a_finished_evaluation_is_recognised(done: Evaluated, job: EvaluationJob
 
 def test_other_settings_in_the_same_directory_are_refused(done: Evaluated, job: EvaluationJob) -> None:
     with pytest.raises(ConfigError) as refused:
-        run_job(replace(job, steps=3, seed=4))
+        run_job(replace(job, sampler=SamplerSettings(3, seed=4)))
     assert str(refused.value) == (
         f"{job.out} must hold this evaluation, got another one (seed 0 there, 4 here, steps 2 there, 3 here); give "
         "another --out"

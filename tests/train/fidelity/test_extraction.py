@@ -25,6 +25,7 @@ from train.fidelity.held_out import HeldOutConfig
 from train.fidelity.measures.measures import fidelity_of
 from train.fidelity.pictures import PICTURES_PER_SHARD, Pictures
 from train.fidelity.variants import variants_of
+from train.sampling.settings import SamplerSettings
 
 SAMPLES = 10
 
@@ -38,10 +39,7 @@ def extraction(data: Path, conditions: tuple[Condition, ...], out: Path) -> Extr
         diffusion=TinyDiffusionConfig(),
         base="",
         variants=variants_of(conditions, [1.0] * len(conditions)),
-        seed=0,
-        steps=1,
-        guidance=1.0,
-        active_share=1.0,
+        sampler=SamplerSettings(1, 1.0),
         dtype="float32",
     )
     held_out, store = config.open(), WeightsStore(allow_network=False)

@@ -28,6 +28,7 @@ from tests.train.fidelity.evaluations import (
 from tests.train.tiny_runs import write_tiny_run
 from train.data.training_set import TrainingSet
 from train.fidelity.evaluate import Evaluated, EvaluationJob
+from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from train.base.stable_diffusion import StableDiffusion
@@ -43,8 +44,7 @@ def long_job(tiny_base: "StableDiffusion", tmp_path_factory: pytest.TempPathFact
         data=str(large_scenes(folder / "data")),
         out=folder / "out",
         samples=10,
-        steps=1,
-        guidance=1,
+        sampler=SamplerSettings(1, 1),
         dtype="float32",
         execution=INLINE,
     )

@@ -20,6 +20,7 @@ from train.fidelity.protocol_figures import judge
 from train.fidelity.protocols import PROTOCOLS, FigureName, Judged, Networks, figures
 from train.fidelity.report import EvalReport, read_report, report_table, write_report
 from train.fidelity.variants import variants_of
+from train.sampling.settings import SamplerSettings
 
 ALL_FIGURES = replace(PROTOCOLS["t2i-adapter"], figures=tuple(FigureName), size_pixels=(64, 64), pictures_per_caption=2)
 
@@ -43,10 +44,7 @@ def pictures(held_out: HeldOut, color_data: Path, tmp_path_factory: pytest.TempP
         diffusion=TinyDiffusionConfig(),
         base="",
         variants=variants_of([Condition.COLOR], [1.0]),
-        seed=3,
-        steps=1,
-        guidance=1.0,
-        active_share=1.0,
+        sampler=SamplerSettings(1, 1.0, seed=3),
         dtype="float32",
     )
     made = Pictures(tmp_path_factory.mktemp("judged"), drawing, "planted")

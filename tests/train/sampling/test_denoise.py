@@ -1,6 +1,7 @@
 """Pictures are those of diffusers' own pipeline, and adapters that do nothing change nothing."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from train.adapters.spatial import AdapterConfig, build_adapter, compose
 from train.base.protocol import Prediction
 from train.base.stable_diffusion import Running, StableDiffusion
 from train.base.tiny import noise_schedule
-from train.sampling.denoise import MAX_STEPS, denoise, sample_pictures, starting_noise
+from train.sampling.denoise import denoise, sample_pictures, starting_noise
+from train.sampling.settings import MAX_STEPS, SamplerSettings
 
 CAPTIONS = ["a red circle", "a blue square on the grass"]
 STEPS = 2
+UNGUIDED, GUIDED = SamplerSettings(STEPS, 1.0), SamplerSettings(STEPS, 7.5)
 ROUNDING = 1e-5
 """Of latents, per unit of guidance, which multiplies it."""
 
@@ -99,9 +102,9 @@ def test_latents_are_those_of_diffusers_pipeline(
     draw = reference(base, adapters[0], prediction)
     theirs = draw(conditions[0], noise, STEPS, guidance, negative_prompt=["green"] * 2, adapter_conditioning_scale=0.6)
     weighted = compose([features[0]], [0.6])
-    ours = denoise(base, CAPTIONS, noise, weighted, STEPS, guidance, negative_caption="green")
+    ours = denoise(base, CAPTIONS, noise, weighted, SamplerSettings(STEPS, guidance), negative_caption="green")
     torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING * guidance)
-    assert (denoise(base, CAPTIONS, noise, None, STEPS, guidance) - theirs).abs().max() > 1e-2
+    assert (denoise(base, CAPTIONS, noise, None, SamplerSettings(STEPS, guidance)) - theirs).abs().max() > 1e-2
 
 
 def with_prediction(base: StableDiffusion, prediction: Prediction) -> StableDiffusion:
@@ -123,7 +126,7 @@ def test_several_adapters_are_added_as_diffusers_adds_them(
     weights = [0.75, 0.4]
     draw = reference(tiny_base, MultiAdapter(adapters), "v_prediction")
     theirs = draw(conditions, noise, STEPS, 1.0, adapter_conditioning_scale=weights)
-    ours = denoise(tiny_base, CAPTIONS, noise, compose(features, weights), STEPS, 1.0)
+    ours = denoise(tiny_base, CAPTIONS, noise, compose(features, weights), UNGUIDED)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING)
 
 
@@ -147,16 +150,16 @@ def test_features_are_added_in_the_first_share_of_the_steps(
     theirs = draw(conditions[0], noise, 5, 1.0)
     hook.remove()
     assert calls == 5
-    ours = denoise(tiny_base, CAPTIONS, noise, features[0], 5, 1.0, active_share=0.4)
+    ours = denoise(tiny_base, CAPTIONS, noise, features[0], SamplerSettings(5, 1.0, active_share=0.4))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING)
 
 
 def test_adapters_that_are_never_active_leave_the_base_alone(
     tiny_base: StableDiffusion, features: list[list[Tensor]], noise: Tensor
 ) -> None:
-    alone = denoise(tiny_base, CAPTIONS, noise, None, STEPS, 7.5)
-    never = denoise(tiny_base, CAPTIONS, noise, features[0], STEPS, 7.5, active_share=0)
-    weightless = denoise(tiny_base, CAPTIONS, noise, compose(features, [0.0, 0.0]), STEPS, 7.5)
+    alone = denoise(tiny_base, CAPTIONS, noise, None, GUIDED)
+    never = denoise(tiny_base, CAPTIONS, noise, features[0], replace(GUIDED, active_share=0))
+    weightless = denoise(tiny_base, CAPTIONS, noise, compose(features, [0.0, 0.0]), GUIDED)
     assert torch.equal(never, alone)
     assert torch.equal(weightless, alone)
 
@@ -165,7 +168,7 @@ def test_the_order_of_adapters_does_not_matter(
     tiny_base: StableDiffusion, features: list[list[Tensor]], noise: Tensor
 ) -> None:
     def draw(features: Sequence[Sequence[Tensor]], weights: list[float]) -> Tensor:
-        return denoise(tiny_base, CAPTIONS, noise, compose(features, weights), STEPS, 1.0)
+        return denoise(tiny_base, CAPTIONS, noise, compose(features, weights), UNGUIDED)
 
     both = draw(features, [1.0, 0.5])
     torch.testing.assert_close(draw(features[::-1], [0.5, 1.0]), both, rtol=0, atol=ROUNDING)
@@ -175,8 +178,9 @@ def test_the_order_of_adapters_does_not_matter(
 
 def test_a_negative_caption_counts_only_with_guidance(tiny_base: StableDiffusion, noise: Tensor) -> None:
     def difference(guidance: float) -> float:
-        with_it = denoise(tiny_base, CAPTIONS, noise, None, 1, guidance, negative_caption="a red circle")
-        return float((with_it - denoise(tiny_base, CAPTIONS, noise, None, 1, guidance)).abs().max())
+        sampler = SamplerSettings(1, guidance)
+        with_it = denoise(tiny_base, CAPTIONS, noise, None, sampler, negative_caption="a red circle")
+        return float((with_it - denoise(tiny_base, CAPTIONS, noise, None, sampler)).abs().max())
 
     assert difference(1.0) == 0
     assert difference(7.5) > 1e-4
@@ -184,7 +188,7 @@ def test_a_negative_caption_counts_only_with_guidance(tiny_base: StableDiffusion
 
 def test_every_step_is_told(tiny_base: StableDiffusion, noise: Tensor) -> None:
     told: list[None] = []
-    denoise(tiny_base, CAPTIONS, noise, None, STEPS, 1.0, stepped=lambda: told.append(None))
+    denoise(tiny_base, CAPTIONS, noise, None, UNGUIDED, stepped=lambda: told.append(None))
     assert len(told) == STEPS
 
 
@@ -199,9 +203,9 @@ def test_no_number_of_steps_begins_beyond_the_last_time_step() -> None:
 
 
 def test_pictures_are_the_decoded_latents_in_eight_bits(tiny_base: StableDiffusion, noise: Tensor) -> None:
-    pictures = sample_pictures(tiny_base, CAPTIONS, noise, None, STEPS, 1.0)
+    pictures = sample_pictures(tiny_base, CAPTIONS, noise, None, UNGUIDED)
     assert pictures.shape == (2, 64, 128, 3)
-    decoded = tiny_base.decode_latents(denoise(tiny_base, CAPTIONS, noise, None, STEPS, 1.0))
+    decoded = tiny_base.decode_latents(denoise(tiny_base, CAPTIONS, noise, None, UNGUIDED))
     assert decoded.abs().max() <= 1
     expected = ((decoded + 1) / 2 * 255).permute(0, 2, 3, 1).numpy()
     assert abs(pictures - expected).max() <= 0.5 + 1e-4

@@ -20,9 +20,11 @@ from train.base.stable_diffusion import StableDiffusion
 from train.sampling.controls import Control
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.pictures import SHEET_PICTURES, SampleJob, parse_size, sample
+from train.sampling.settings import SamplerSettings
 
 PROMPT = "a red circle"
 STEPS = 2
+SAMPLER = SamplerSettings(STEPS, 2.0)
 
 
 class Workshop:
@@ -40,10 +42,12 @@ class Workshop:
         self.model = save_parts(base, folder / "model")
 
     def job(self, out: Path, *controls: Control, **options: Any) -> SampleJob:
-        given: dict[str, Any] = {"steps": STEPS, "guidance": 2.0, "device": "cpu", "dtype": "float32"}
+        given: dict[str, Any] = {"sampler": SAMPLER, "device": "cpu", "dtype": "float32"}
         return SampleJob(PROMPT, out, controls, **(given | options))
 
-    def expected(self, weights: list[float], seed: int, **options: Any) -> UInt8Array:
+    def expected(
+        self, weights: list[float], seed: int, sampler: SamplerSettings = SAMPLER, negative: str = ""
+    ) -> UInt8Array:
         """What the sampler gives for the two adapters' features, added by weight."""
         features = []
         for number, adapter in enumerate(self.adapters):
@@ -52,7 +56,7 @@ class Workshop:
                 features.append(adapter(condition))
         noise = starting_noise(self.base, [seed], 128, 64)
         added = compose(features, weights)
-        picture: UInt8Array = sample_pictures(self.base, [PROMPT], noise, added, STEPS, 2.0, **options)[0]
+        picture: UInt8Array = sample_pictures(self.base, [PROMPT], noise, added, sampler, negative)[0]
         return picture
 
 
@@ -73,7 +77,7 @@ def assert_like(ours: UInt8Array, theirs: UInt8Array) -> None:
 
 def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp_path: Path) -> None:
     steps: list[None] = []
-    job = workshop.job(tmp_path / "new" / "out", workshop.controls[0], seed=5, count=2)
+    job = workshop.job(tmp_path / "new" / "out", workshop.controls[0], sampler=replace(SAMPLER, seed=5), count=2)
     drawn = sample(job, lambda: steps.append(None))
     assert [file.name for file in drawn.pictures] == ["0000005.png", "0000006.png"]
     assert drawn.sheet == job.out / "sheet-0000005.png"
@@ -84,7 +88,7 @@ def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp
     first, second = map(pixels, drawn.pictures)
     assert not np.array_equal(first, second)
 
-    alone = sample(replace(job, out=tmp_path / "alone", seed=6, count=1))
+    alone = sample(replace(job, out=tmp_path / "alone", sampler=replace(SAMPLER, seed=6), count=1))
     assert alone.pictures[0].read_bytes() == drawn.pictures[1].read_bytes()
 
     with Image.open(drawn.pictures[1]) as image:
@@ -116,15 +120,16 @@ def test_two_adapters_add_up_with_their_weights(workshop: Workshop, tmp_path: Pa
 def test_without_weight_or_activity_the_base_is_alone(workshop: Workshop, tmp_path: Path) -> None:
     alone = workshop.job(tmp_path / "alone", base=str(workshop.model), size_pixels=(128, 64))
     weightless = workshop.job(tmp_path / "weightless", replace(workshop.controls[0], weight=0.0))
-    never = workshop.job(tmp_path / "never", workshop.controls[0], active_share=0.0)
+    never = workshop.job(tmp_path / "never", workshop.controls[0], sampler=replace(SAMPLER, active_share=0.0))
     first, *others = (pixels(sample(job).pictures[0]) for job in (alone, weightless, never))
     for other in others:
         assert np.array_equal(other, first)
 
 
 def test_the_share_and_the_negative_prompt_reach_the_sampler(workshop: Workshop, tmp_path: Path) -> None:
-    job = workshop.job(tmp_path, workshop.controls[0], active_share=0.5, negative="a blue square")
-    expected = workshop.expected([1.0, 0.0], 0, active_share=0.5, negative_caption="a blue square")
+    half = replace(SAMPLER, active_share=0.5)
+    job = workshop.job(tmp_path, workshop.controls[0], sampler=half, negative="a blue square")
+    expected = workshop.expected([1.0, 0.0], 0, half, negative="a blue square")
     assert_like(pixels(sample(job).pictures[0]), expected)
 
 
@@ -170,7 +175,8 @@ def test_an_interrupted_call_keeps_what_is_finished(workshop: Workshop, tmp_path
 
 
 def test_a_sheet_shows_only_as_many_pictures_as_fit(workshop: Workshop, tmp_path: Path) -> None:
-    drawn = sample(workshop.job(tmp_path, workshop.controls[0], count=SHEET_PICTURES + 1, steps=1, guidance=1.0))
+    one_step, count = SamplerSettings(1, 1.0), SHEET_PICTURES + 1
+    drawn = sample(workshop.job(tmp_path, workshop.controls[0], sampler=one_step, count=count))
     assert len(drawn.pictures) == SHEET_PICTURES + 1
     with Image.open(drawn.sheet) as sheet:
         assert sheet.width == 2 * 16 + (1 + SHEET_PICTURES) * 200 - 8
@@ -191,7 +197,7 @@ def test_a_directory_that_cannot_be_made_is_refused(workshop: Workshop, tmp_path
     with pytest.raises(
         ConfigError, match=r"file/0000000\.png must be written, got (File exists|Not a directory); give another --out$"
     ):
-        sample(workshop.job(tmp_path / "file", workshop.controls[0], steps=1))
+        sample(workshop.job(tmp_path / "file", workshop.controls[0], sampler=SamplerSettings(1)))
 
 
 def test_conditions_of_different_sizes_are_refused(workshop: Workshop, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from train.base.protocol import FeatureShape
 from train.base.stable_diffusion import StableDiffusion
 from train.fidelity.measures.segmentation import classes_of_scene
 from train.sampling.denoise import sample_pictures, starting_noise
+from train.sampling.settings import SamplerSettings
 from train.scene_base.recipe import BaseRecipe, FitConfig
 from train.scene_base.samples import held_out_scenes, reconstruction_decibels
 from train.scene_base.scenes import Scenes
@@ -73,7 +74,7 @@ def test_it_draws_flat_grounds_of_the_scenes_colours(base: StableDiffusion, scen
     """Nearly every pixel of its pictures is near to a colour that scenes are drawn in."""
     captions = [each[0] for each in scenes.captions[:4]]
     noise = starting_noise(base, range(4), 64, 64)
-    pictures = sample_pictures(base, captions, noise, None, 20, 3)
+    pictures = sample_pictures(base, captions, noise, None, SamplerSettings(20, 3))
     for picture in pictures:
         classes, counts = np.unique(classes_of_scene(picture), return_counts=True)
         assert len(classes) >= 2

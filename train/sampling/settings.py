@@ -1,0 +1,23 @@
+"""The sampler's settings, which drawing, measuring and previews have in common.
+
+Nothing heavy is imported: `condset --help` loads this file.
+"""
+
+from dataclasses import dataclass
+
+MAX_STEPS = 999
+"""Of 1000 time steps: DDIM begins one step late (steps_offset), and with all of them would begin beyond the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSettings:
+    """How noise becomes a picture."""
+
+    steps: int = 50
+    """At most MAX_STEPS."""
+    guidance: float = 7.5
+    """Classifier-free guidance scale; 1 is none."""
+    active_share: float = 1.0
+    """Of the steps, from the first, in which the adapters are active."""
+    seed: int = 0
+    """Of the first picture's starting noise; each further picture has the next."""
