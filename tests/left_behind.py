@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.misbehaving_server import MisbehavingServer
 
-SERVER_SECONDS = 5.0
+SERVER_SECONDS = 60.0
 """For the server, which is in the same process, to close its ends of connections."""
 
 

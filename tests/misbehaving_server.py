@@ -10,6 +10,7 @@ It listens on 127.0.0.1 and, at the same port, on 127.0.0.2, where nobody may be
 import asyncio
 import contextlib
 import gzip
+import math
 import socket
 import struct
 import threading
@@ -73,9 +74,13 @@ class MisbehavingServer:
     def __init__(self, photographs: Sequence[bytes], seed: int = 0, longest_delay_seconds: float = 0.0) -> None:
         """Each answer is delayed by a part of the longest delay that is drawn from (seed, path)."""
         self.photographs = photographs
-        self.is_mended = False
+        self.is_fixed = False
         """If set, every way ends with the photograph."""
         self.hits: Counter[str] = Counter()
+        self.paths: list[str] = []
+        """Of all requests, in the order in which they came."""
+        self._free_at: dict[str, float] = {}
+        """When a path that was busy is free, as its first answer said."""
         self.hits_inside = 0
         """Requests that came to 127.0.0.2."""
         self.bytes_sent: Counter[str] = Counter()
@@ -132,6 +137,7 @@ class MisbehavingServer:
         host = headers["Host"].partition(":")[0]
         self.user_agents.add(headers["User-Agent"])
         self.hits[path] += 1
+        self.paths.append(path)
         self.hits_inside += writer.get_extra_info("sockname")[0] == "127.0.0.2"
         self.open_requests[host] += 1
         self.most_requests[host] = max(self.most_requests[host], self.open_requests[host])
@@ -139,7 +145,7 @@ class MisbehavingServer:
             await asyncio.sleep(self._longest_delay_seconds * random_for(self.seed, "delay", path).random())
             match path.split("/"):
                 case ["", way, number] if number.isdecimal():
-                    await self._answer("photo" if self.is_mended else way, int(number), path, reader, writer)
+                    await self._answer("photo" if self.is_fixed else way, int(number), path, reader, writer)
                 case _ if path.startswith("/to?"):
                     writer.write(_head(302, f"Location: {path.removeprefix('/to?')}", "Content-Length: 0"))
                 case _:
@@ -177,16 +183,18 @@ class MisbehavingServer:
                 places = {"redirect": f"/photo/{number}", "loop": f"/loop/{number + 1}", "elsewhere": "ftp://x/y"}
                 place = places.get(way) or self.url("photo", number, "127.0.0.2")
                 writer.write(_head(302, f"Location: {place}", "Content-Length: 0"))
-            case "flaky" | "busy" | "later" if self.hits[path] > (2 if way == "flaky" else 1):
+            case "flaky" if self.hits[path] > 2:
+                writer.write(_head(200, sized) + photograph)
+            case "busy" | "later" if time.time() >= self._free_at.get(path, math.inf):
                 writer.write(_head(200, sized) + photograph)
             case "flaky" | "down":
                 writer.write(_head(503, "Content-Length: 0"))
             case "busy":
+                self._free_at.setdefault(path, time.time() + 1)
                 writer.write(_head(429, "Retry-After: 1", "Content-Length: 0"))
-            case "later":  # a date has whole seconds
-                writer.write(
-                    _head(503, f"Retry-After: {formatdate(time.time() + 2, usegmt=True)}", "Content-Length: 0")
-                )
+            case "later":
+                moment = self._free_at.setdefault(path, time.time() // 1 + 2)  # a date has whole seconds
+                writer.write(_head(503, f"Retry-After: {formatdate(moment, usegmt=True)}", "Content-Length: 0"))
             case "closed":
                 writer.write(_head(429, "Retry-After: 3600", "Content-Length: 0"))
             case "missing" | "gone" | "forbidden" | "denied":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.bench.networks import SEED, Timing
 from pipeline.config import ExecutionConfig
-from pipeline.execution.resources import allocate, this_machine
+from pipeline.execution.resources import Resources, allocate
 from stages.annotators.protocol import AnnotatorConfig
 
 SPLIT = "val2017"
@@ -51,11 +51,11 @@ class BenchInputs:
         return (self.shards + UNTIMED_SHARDS) * self.samples_per_shard
 
 
-def inputs_for(timing: Timing, root: Path, annotators: tuple[AnnotatorConfig, ...]) -> BenchInputs:
-    """Describe as many whole shards as hold the images of a round, and as many workers as Ray has here."""
+def inputs_for(timing: Timing, root: Path, annotators: tuple[AnnotatorConfig, ...], machine: Resources) -> BenchInputs:
+    """Describe as many whole shards as hold the images of a round, and as many workers as Ray has on a machine."""
     shards = math.ceil(timing.images / SAMPLES_PER_SHARD[timing.device])
     execution = ExecutionConfig.model_validate({"device": timing.device})
-    workers = allocate(execution, this_machine(), inline=False).workers
+    workers = allocate(execution, machine, inline=False).workers
     return BenchInputs(root, timing.size_pixels, shards, annotators, timing.device, workers)
 
 

@@ -44,14 +44,15 @@ def multiplied_dtype(dtype: str, device: str) -> str:
     return TF32 if (dtype, device) == ("float32", "cuda") else dtype
 
 
-def best_rates(dtypes: Sequence[str], rounds: int, device: str) -> dict[str, float]:
-    """Return FLOP a second of matrix products in each dtype, the best of the rounds."""
-    return {dtype: max(matrix_rate(dtype, device) for _ in range(rounds)) for dtype in dtypes}
+def best_rates(dtypes: Sequence[str], rounds: int, device: str, side: int | None = None) -> dict[str, float]:
+    """Return FLOP a second of matrix products in each dtype, the best of the rounds; `side` as in `matrix_rate`."""
+    return {dtype: max(matrix_rate(dtype, device, side) for _ in range(rounds)) for dtype in dtypes}
 
 
-def matrix_rate(dtype: str, device: str) -> float:
+def matrix_rate(dtype: str, device: str, side: int | None = None) -> float:
     """FLOP a second of square matrix products: one on each core at once, or one on the GPU; the best of a few.
 
+    `side` is that of the matrices, by default large enough to fill the device.
     Settles how the process multiplies float32: run it in a fresh one.
     """
     import torch
@@ -59,7 +60,7 @@ def matrix_rate(dtype: str, device: str) -> float:
     configure_float32_products(device)
     if device == "cuda":
         torch.backends.cuda.matmul.fp32_precision = "tf32" if dtype == TF32 else "ieee"
-    side, cores = MATRIX_SIDE[device], torch.get_num_threads()
+    side, cores = side or MATRIX_SIDE[device], torch.get_num_threads()
     stored = getattr(torch, "float32" if dtype == TF32 else dtype)
     left, right = (torch.randn(side, side, dtype=stored, device=device) for _ in range(2))
     at_once = cores if device == "cpu" else 1

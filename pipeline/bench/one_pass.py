@@ -18,6 +18,7 @@ from pipeline.bench.keypose import OneStageModel, rtmo_weights
 from pipeline.bench.measure import Say, Table, fresh, rows_of
 from pipeline.bench.networks import Timing
 from pipeline.bench.timed_runs import find_limits, time_conditions, time_inline, time_on_ray, time_shares
+from pipeline.execution.resources import this_machine
 from stages.annotators.canny import CannyConfig
 from stages.annotators.color import ColorConfig
 from stages.annotators.depth.annotator import DepthConfig
@@ -40,7 +41,7 @@ def bench_every_condition(timing: Timing, weights_dir: Path | None, say: Say) ->
             DepthConfig(weights=str(midas.path)),
             KeyposeConfig(model=POSE_MODEL, weights=str(rtmo.path)),
         )
-        alone = inputs_for(timing, scratch / "inputs", networks)
+        alone = inputs_for(timing, scratch / "inputs", networks, this_machine())
         every = replace(alone, annotators=(*networks, ColorConfig(), CannyConfig(), SegmentationConfig()))
         say("drawing the images")
         fresh(write_inputs, alone)

@@ -23,6 +23,7 @@ from pipeline.bench.timed_runs import (
     time_on_ray,
     time_shares,
 )
+from pipeline.execution.resources import this_machine
 from stages.annotators.color import ColorConfig
 from stages.annotators.segmentation.annotator import SegmentationConfig
 from stages.annotators.sketch.annotator import SketchConfig
@@ -40,7 +41,7 @@ def bench_prepare(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
         scratch = Path(name)
         weights = pidinet_weights(weights_dir, scratch)
         annotators = (SketchConfig(weights=str(weights.path)), ColorConfig(), SegmentationConfig())
-        inputs = inputs_for(timing, scratch / "inputs", annotators)
+        inputs = inputs_for(timing, scratch / "inputs", annotators, this_machine())
         say("drawing the images")
         fresh(write_inputs, inputs)
         say("what this machine can do at most")

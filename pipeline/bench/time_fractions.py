@@ -107,17 +107,19 @@ def steady_shares(records: Iterator[ShardRecord], shards: int, device: str) -> T
 
 
 @contextmanager
-def watched(device: str) -> Iterator[dict[str, float]]:
-    """Watch this process's worker; the seconds of its cores, or of its GPU, in each place are complete in the end."""
-    places_now = places_of_cores if device == "cpu" else place_of_gpu
-    known = [*PLACES.values(), IDLE] if device == "cpu" else [IDLE]
+def watched(device: str, places: Mapping[CodeType, str] = PLACES) -> Iterator[dict[str, float]]:
+    """Watch this process's worker; the seconds of its cores, or of its GPU, in each place are complete in the end.
+
+    `places` are those of cores besides the annotators: the code that runs there, and their names.
+    """
+    known = [*places.values(), IDLE] if device == "cpu" else [IDLE]
     seconds = defaultdict[str, float](float, dict.fromkeys(known, 0.0))
     last = time.perf_counter()
 
     def look() -> None:
         nonlocal last
         frames, now = sys._current_frames(), time.perf_counter()
-        for place in places_now(frames):
+        for place in places_of_cores(frames, places) if device == "cpu" else place_of_gpu(frames):
             seconds[place] += now - last
         last = now
 
@@ -125,10 +127,10 @@ def watched(device: str) -> Iterator[dict[str, float]]:
         yield seconds
 
 
-def places_of_cores(frames: Mapping[int, FrameType]) -> list[str]:
+def places_of_cores(frames: Mapping[int, FrameType], places: Mapping[CodeType, str]) -> list[str]:
     """Name the place of each of the worker's threads, which are its cores."""
     cores = [each.ident for each in threading.enumerate() if each.name.startswith(THREADS)]
-    return [place_of(frames.get(core or 0), PLACES) or IDLE for core in cores]
+    return [place_of(frames.get(core or 0), places) or IDLE for core in cores]
 
 
 def place_of_gpu(frames: Mapping[int, FrameType]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -20,15 +21,16 @@ LOG_INTERVAL_SECONDS = 30.0
 class RunProgress:
     """Shows a run; entered for its duration, told of annotated samples and of committed shards, from any thread."""
 
-    def __init__(self, shards: int, rows: int) -> None:
-        """Expect `shards` shards with `rows` rows of the index together."""
+    def __init__(self, shards: int, rows: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Expect `shards` shards with `rows` rows of the index together; `clock` gives seconds."""
         self._lock = threading.Lock()
+        self._clock = clock
         self._console = Console(stderr=True)
         self._shards_expected = shards
         self._rows_expected = rows
         self._shards = 0
         self._samples = 0
-        self._started = time.monotonic()
+        self._started = clock()
         self._logged = self._started
         self.rejected: Counter[str] = Counter()
         self._bar = Progress(
@@ -55,7 +57,7 @@ class RunProgress:
     @property
     def images_per_second(self) -> float:
         """Annotated samples per second since the start."""
-        return self._samples / max(time.monotonic() - self._started, 1e-9)
+        return self._samples / max(self._clock() - self._started, 1e-9)
 
     def annotated(self, samples: int) -> None:
         """Some samples went through the networks; their shard is not committed yet."""
@@ -72,11 +74,11 @@ class RunProgress:
 
     def _show(self, rows: int) -> None:
         self._bar.update(self._task, advance=rows, columns=self._columns())
-        if self._bar.disable and time.monotonic() - self._logged > LOG_INTERVAL_SECONDS:
-            self._logged = time.monotonic()
+        if self._bar.disable and self._clock() - self._logged > LOG_INTERVAL_SECONDS:
+            self._logged = self._clock()
             columns = self._columns()
             done = self._samples + self.rejected.total()
-            elapsed = time.monotonic() - self._started
+            elapsed = self._clock() - self._started
             left = f"{elapsed / done * (self._rows_expected - done):.0f} s left" if done else "time left unknown"
             print(
                 f"{columns['shards']}, {done}/{self._rows_expected} samples, {columns['rate']}, "

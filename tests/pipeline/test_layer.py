@@ -12,12 +12,23 @@ from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import Summary
 from stages.errors import ConfigError, ManifestError, ShardCorrupt, TooManyRejected
-from stages.records import IndexRow, Reason, Rejection
 from stages.weights.store import WeightsStore
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.small_coco import SIZES, write_coco
 
 SEGMENTATION = [{"kind": "segmentation"}]
+COCO_STUFF = {"kind": "coco_stuff", "split": "val2017", "keypoints": False}
+
+
+def write_coco_stuff(root: Path) -> Path:
+    """Write a small COCO with a label map for each image; returns the directory of the maps."""
+    write_coco(root)
+    maps = root / "stuffthingmaps"
+    (maps / "val2017").mkdir(parents=True)
+    (maps / "labels.txt").write_text("0: unlabeled\n1: person\n")
+    for number, size in SIZES.items():
+        Image.new("L", size).save(maps / f"val2017/{number}.png")
+    return maps
 
 
 def add(config: PrepareConfig, base: Path) -> Summary:
@@ -48,16 +59,9 @@ def test_a_layers_members_are_those_of_a_data_set_made_with_the_condition(
 def test_a_layer_is_added_from_anywhere_whatever_became_of_the_source(
     make_config: Make, run_inline: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_coco(tmp_path / "here/coco")
-    maps = tmp_path / "here/coco/stuffthingmaps"
-    (maps / "val2017").mkdir(parents=True)
-    (maps / "labels.txt").write_text("0: unlabeled\n1: person\n")
-    for number, size in SIZES.items():
-        Image.new("L", size).save(maps / f"val2017/{number}.png")
+    write_coco_stuff(tmp_path / "here/coco")
     monkeypatch.chdir(tmp_path / "here")
-    source = {"kind": "coco_stuff", "root": "coco", "split": "val2017", "keypoints": False}
-    config = make_config(source=source, max_rejected_fraction=1.0, annotators=[{"kind": "color"}])
-    run_inline(config, tmp_path / "data")
+    run_inline(make_config(source=COCO_STUFF | {"root": "coco"}, max_rejected_fraction=1.0), tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     add(make_config(annotators=[{"kind": "canny"}]), tmp_path / "data")
     labels = [read_manifest(Directory(str(tmp_path / "data" / each))).labels for each in (".", "layers/canny")]
@@ -102,17 +106,20 @@ def test_a_record_of_the_data_set_below_that_is_gone_is_named(make_config: Make,
     assert str(caught.value) == f"{record} must be there, got none; run `condset prepare` again"
 
 
-def test_label_maps_that_are_away_are_an_outage(
-    make_config: Make, data_set: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(row: IndexRow, *_: object) -> Rejection:
-        return Rejection(row.key, Reason.MISSING_LABELS, "not mounted")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("pipeline.execution.origins.load_labels", away)
-        with pytest.raises(TooManyRejected, match=r"got 5 lost, first 000000000: missing_labels \(not mounted\); fix"):
-            add(make_config(annotators=SEGMENTATION), data_set)
-    assert add(make_config(annotators=SEGMENTATION), data_set).manifest.totals.samples == 12
+def test_label_maps_that_are_away_are_an_outage(make_config: Make, run_inline: Run, tmp_path: Path) -> None:
+    maps = write_coco_stuff(tmp_path / "coco")
+    source = COCO_STUFF | {"root": str(tmp_path / "coco")}
+    run_inline(make_config(source=source, max_rejected_fraction=1.0), tmp_path / "data")
+    layer = make_config(source=source, annotators=SEGMENTATION)
+    maps.rename(tmp_path / "unmounted")
+    with pytest.raises(
+        TooManyRejected,
+        match=r"shard 0000000 must lose at most 5% of its 5 rows, got 3 lost, first 000000000001: missing_labels "
+        r"\(stuffthingmaps/val2017/1.png must be a file below the source's root, got none\); fix",
+    ):
+        add(layer, tmp_path / "data")
+    (tmp_path / "unmounted").rename(maps)
+    assert add(layer, tmp_path / "data").manifest.totals.samples == 4
 
 
 def test_an_unfinished_data_set_is_refused(make_config: Make, data_set: Path) -> None:

@@ -73,7 +73,7 @@ def test_what_can_be_had_now_joins_its_shard_in_the_order_of_the_index(
     shards = Directory(str(out / "shards"))
     former = read_record(shards, "0000000")
     kept = {entry.key: read_sample(shards, former, entry) for entry in former.samples}
-    server.is_mended = True
+    server.is_fixed = True
     summary = retry("http_5xx")
     assert summary.shards_made == 2
     record = read_record(shards, "0000000")
@@ -97,7 +97,7 @@ def test_what_can_be_had_now_joins_its_shard_in_the_order_of_the_index(
 def test_a_retry_that_brings_all_gives_the_samples_of_a_data_set_that_never_lost_any(
     server: MisbehavingServer, out: Path, retry: Retry, config: PrepareConfig, run_inline: Run, tmp_path: Path
 ) -> None:
-    server.is_mended = True
+    server.is_fixed = True
     retry("http_5xx,http_404,opted_out")
     write_web_index(tmp_path / "whole", server, WAYS)
     run_inline(config, tmp_path / "whole")
@@ -149,7 +149,7 @@ def test_with_nothing_to_retry_nothing_is_done_and_it_is_said(
 
 
 def test_each_retry_names_its_tars_anew(server: MisbehavingServer, out: Path, retry: Retry) -> None:
-    server.is_mended = True
+    server.is_fixed = True
     retry("http_404")
     retry("http_5xx,opted_out")
     tars = sorted(name.name for name in (out / "shards").glob("*.tar"))
@@ -164,7 +164,7 @@ def test_ray_makes_the_same_bytes(
 ) -> None:
     write_web_index(tmp_path / "other", server, WAYS)
     run_inline(config, tmp_path / "other")
-    server.is_mended = True
+    server.is_fixed = True
     retry("http_5xx,http_404", RayExecutor())
     reasons = frozenset({Reason.HTTP_5XX, Reason.HTTP_404})
     retry_rejected(config, Directory(str(tmp_path / "other")), InlineExecutor(), WeightsStore(), silent, reasons)
@@ -174,7 +174,7 @@ def test_ray_makes_the_same_bytes(
 def test_an_unfinished_data_set_is_finished_first(server: MisbehavingServer, out: Path, retry: Retry) -> None:
     (out / "shards/0000001.json").unlink()
     (out / "dataset.json").unlink()
-    server.is_mended = True
+    server.is_fixed = True
     retry("http_5xx")
     assert read_manifest(Directory(str(out))).totals.samples == 10
     assert problems(out) == []
@@ -183,7 +183,7 @@ def test_an_unfinished_data_set_is_finished_first(server: MisbehavingServer, out
 def test_a_tar_that_its_record_does_not_name_goes_with_the_next_run(
     server: MisbehavingServer, out: Path, retry: Retry, config: PrepareConfig, run_inline: Run
 ) -> None:
-    server.is_mended = True
+    server.is_fixed = True
     retry("http_404")
     whole = tree(out)
     (out / "shards/0000000.tar").write_bytes(b"a former tar, whose removal was cut off")
@@ -204,7 +204,7 @@ def test_a_damaged_sample_is_not_copied_and_the_shard_stays(server: MisbehavingS
         return {name: data for name, data in tree(out / "shards").items() if name.startswith("0000000.")}
 
     before = damaged()
-    server.is_mended = True
+    server.is_fixed = True
     with pytest.raises(ShardCorrupt, match=r"0000000\.tar sample 000000 must have crc32"):
         retry("http_5xx")
     assert damaged() == before

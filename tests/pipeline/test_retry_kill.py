@@ -79,7 +79,7 @@ def test_killed_before_each_step_a_retry_has_lost_nothing_and_the_next_one_compl
     write_web_index(tmp_path / "data", server, WAYS)
     run_inline(config, tmp_path / "data")
     shutil.copytree(tmp_path / "data", tmp_path / "whole")
-    server.is_mended = True
+    server.is_fixed = True
     retry(tmp_path / "whole")
     before, whole = samples(tmp_path / "data"), samples(tmp_path / "whole")
     assert len(whole) == len(before) + 1

@@ -1,9 +1,14 @@
 """What is loaded is a function of the row, the bytes and the seed: nothing else that has run shows in it."""
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import ClassVar
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from stages.image.crop import ImageConfig
@@ -50,3 +55,27 @@ def test_every_key_has_a_random_crop_of_its_own(photograph: Path) -> None:
 def test_every_seed_has_random_crops_of_its_own(photograph: Path) -> None:
     first, second = crops(load(photograph, seed=0)), crops(load(photograph, seed=1))
     assert all(first[key] != second[key] for key in KEYS)
+
+
+class StoppingFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store whose second file asks to stop while it is read."""
+
+    protocol = "stopping"
+    stop: threading.Event
+    read: ClassVar[list[str]] = []
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: object) -> bytes:
+        self.read.append(path)
+        if len(self.read) == 2:
+            self.stop.set()
+        return super().cat_file(path, start, end, **options)  # type: ignore[no-any-return]
+
+
+def test_loading_ends_at_the_image_at_hand_when_nobody_wants_the_result(photograph: Path) -> None:
+    fsspec.register_implementation("stopping", StoppingFileSystem, clobber=True)
+    StoppingFileSystem.stop = threading.Event()
+    fsspec.filesystem("stopping").pipe_file("/bucket/a.png", photograph.read_bytes())
+    row = IndexRow("k", "a.png", ("a caption",), "", "", 0, 0, NO_KEYPOINTS, "", {}, None)
+    with pytest.raises(asyncio.CancelledError):
+        load_samples([row] * 5, Loading("stopping://bucket", 0, RANDOM_CROP, 0), StoppingFileSystem.stop)
+    assert len(StoppingFileSystem.read) == 2

@@ -7,7 +7,7 @@ On a terminal one line renews itself; elsewhere there is a line now and then.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -66,10 +66,10 @@ class SilentWatcher:
 
 
 @contextmanager
-def terminal() -> Iterator["Terminal"]:
-    """Show a run on stderr; Ctrl-C and SIGTERM ask it to stop."""
+def terminal(clock: Callable[[], float] = time.monotonic) -> Iterator["Terminal"]:
+    """Show a run on stderr; Ctrl-C and SIGTERM ask it to stop. `clock` gives seconds."""
     with interruptible() as interruption:
-        watcher = Terminal(interruption)
+        watcher = Terminal(interruption, clock)
         try:
             yield watcher
         finally:
@@ -79,10 +79,11 @@ def terminal() -> Iterator["Terminal"]:
 class Terminal:
     """Shows a run on stderr."""
 
-    def __init__(self, interruption: Interruption) -> None:
+    def __init__(self, interruption: Interruption, clock: Callable[[], float]) -> None:
         self._interruption = interruption
+        self._clock = clock
         self._first = self._steps = 0
-        self._started = self._logged = time.monotonic()
+        self._started = self._logged = clock()
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("steps"),
@@ -100,14 +101,14 @@ class Terminal:
 
     def started(self, done: int, steps: int) -> None:
         self._first, self._steps = done, steps
-        self._started = self._logged = time.monotonic()
+        self._started = self._logged = self._clock()
         self._bar.reset(self._task, total=steps, completed=done, numbers="")
         self._bar.start()
 
     def stepped(self, report: StepReport) -> None:
         self._bar.update(self._task, completed=report.done, numbers=str(report))
-        if self._bar.disable and time.monotonic() - self._logged > LOG_INTERVAL_SECONDS:
-            self._logged = time.monotonic()
+        if self._bar.disable and self._clock() - self._logged > LOG_INTERVAL_SECONDS:
+            self._logged = self._clock()
             seconds_a_step = (self._logged - self._started) / max(1, report.done - self._first)
             left = seconds_a_step * (self._steps - report.done)
             self.say(f"step {report.done}/{self._steps}, {report}, {left:.0f} s left")

@@ -1,7 +1,6 @@
 """What the benches of the networks share, with contenders that take no time."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -22,6 +21,7 @@ from pipeline.bench.networks import (
 from stages.annotators.sketch.annotator import SketchConfig
 from stages.hardware.precision import resolve_dtype
 from stages.records import UInt8Array
+from tests.clock import Clock
 
 SIDE = 64
 
@@ -43,8 +43,8 @@ def build_product() -> Run:
     return run
 
 
-def build_sleeping() -> Run:
-    return lambda images_hwc: time.sleep(0.05 * len(images_hwc))
+def build_waiting(clock: Clock) -> Run:
+    return lambda images_hwc: clock.wait(2.0 * len(images_hwc))
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_every_image_is_seen_once_after_the_batch_that_warms_up() -> None:
 
 
 def test_the_seconds_of_a_batch_are_shared_by_its_images() -> None:
-    contender = Contender("sleeping", build_sleeping, "float32", batch_size=4)
-    seconds = seconds_per_image(contender, timing(images=4))
-    assert seconds >= 0.05
+    clock = Clock()
+    contender = Contender("waiting", partial(build_waiting, clock), "float32", batch_size=4)
+    assert seconds_per_image(contender, timing(images=8), clock) == 2.0
 
 
 def test_every_thread_takes_a_batch_of_its_own() -> None:

@@ -1,28 +1,40 @@
-"""Where the watching thread finds the cores and the GPU, with code that only sleeps."""
+"""Where the watching thread finds the cores and the GPU, with code that stays in a place until it was seen there."""
 
+import itertools
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import pytest
 
-from pipeline.bench.time_fractions import GPU_LOOK_SECONDS, IDLE, PLACES, gpu_watched, watched
+from pipeline.bench.time_fractions import IDLE, PLACES, gpu_watched, watched
 from pipeline.execution.worker import THREADS
 from stages.annotate import annotate_in_halves
 from stages.records import ConditionMembers, LoadedSample, Rejection
 
-SLEEP_SECONDS = 0.5
-"""Long beside what a busy machine needs to start a thread."""
+PATIENCE_SECONDS = 60
+"""Until a test fails; a busy machine needs a while to start a thread."""
 
 
-class SleepingAnnotator:
-    """Takes its time and makes nothing."""
+def wait_until(happened: Callable[[], bool]) -> None:
+    waiting = threading.Event()
+    for _ in range(PATIENCE_SECONDS * 500):
+        if happened():
+            return
+        waiting.wait(0.002)
+    raise AssertionError("it never happened")
+
+
+class WaitingAnnotator:
+    """Stays until it was seen, and makes nothing."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = seconds
 
     def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
-        time.sleep(SLEEP_SECONDS)
+        wait_until(lambda: self._seconds.get("waiting", 0) > 0)
         return []
 
 
@@ -45,52 +57,55 @@ def on_a_core(run: Callable[..., object], *arguments: object) -> None:
 
 def test_time_outside_of_every_known_place_is_idle() -> None:
     with watched("cpu") as seconds:
-        on_a_core(time.sleep, SLEEP_SECONDS)
+        on_a_core(wait_until, lambda: seconds[IDLE] > 0)
     assert set(seconds) == {*PLACES.values(), IDLE}
-    assert seconds[IDLE] == sum(seconds.values()) > 0.05
+    assert seconds[IDLE] == sum(seconds.values())
 
 
-def test_time_within_a_known_place_is_counted_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sleep() -> None:
-        time.sleep(SLEEP_SECONDS)
+def test_time_within_a_known_place_is_counted_there() -> None:
+    def stay(seconds: Mapping[str, float]) -> None:
+        wait_until(lambda: seconds["staying"] > 0)
 
-    monkeypatch.setitem(PLACES, sleep.__code__, "sleeping")
-    with watched("cpu") as seconds:
-        on_a_core(sleep)
-    assert seconds["sleeping"] > 0.05
-    assert seconds["sleeping"] > 0.8 * sum(seconds.values())
+    with watched("cpu", {stay.__code__: "staying"}) as seconds:
+        on_a_core(stay, seconds)
+    assert set(seconds) == {"staying", IDLE}
+    assert seconds["staying"] > 0
 
 
 def test_time_in_an_annotator_is_named_after_it() -> None:
     with watched("cpu") as seconds:
-        on_a_core(annotate_in_halves, SleepingAnnotator(), [])
-    assert seconds["sleeping"] > 0.8 * sum(seconds.values())
+        on_a_core(annotate_in_halves, WaitingAnnotator(seconds), [])
+    assert {place for place, spent in seconds.items() if spent} <= {"waiting", IDLE}
+    assert seconds["waiting"] > 0
 
 
 def test_a_gpu_is_where_any_thread_calls_a_network_and_idle_while_others_encode() -> None:
     with watched("cuda") as seconds:
-        on_a_core(time.sleep, SLEEP_SECONDS)
-        thread = threading.Thread(target=annotate_in_halves, args=(SleepingAnnotator(), []))
+        on_a_core(wait_until, lambda: seconds[IDLE] > 0)
+        assert set(seconds) == {IDLE}
+        thread = threading.Thread(target=annotate_in_halves, args=(WaitingAnnotator(seconds), []))
         thread.start()
-        on_a_core(time.sleep, SLEEP_SECONDS)
-        thread.join()
-    assert set(seconds) == {IDLE, "sleeping"}
-    assert min(seconds.values()) > 0.1
+        on_a_core(thread.join)
+    assert set(seconds) == {IDLE, "waiting"}
 
 
 @pytest.mark.usefixtures("driver")
 def test_the_driver_is_asked_again_and_again_how_busy_the_gpu_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.utilization", lambda: 75)
+    answers = itertools.count(10, 10)
+    monkeypatch.setattr("torch.cuda.utilization", lambda: next(answers))
     with gpu_watched("cuda") as busy:
-        time.sleep(10 * GPU_LOOK_SECONDS)
-    assert len(busy) > 1
-    assert set(busy) == {0.75}
+        wait_until(lambda: len(busy) >= 2)
+    assert busy[:2] == [0.2, 0.3]  # the first answer told that there are any
+
+
+def is_watched() -> bool:
+    return "watch" in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_cpu_has_no_busy_share_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.utilization", lambda: 75)
     with gpu_watched("cpu") as busy:
-        time.sleep(2 * GPU_LOOK_SECONDS)
+        assert not is_watched()
     assert not busy
 
 
@@ -101,12 +116,12 @@ def test_a_gpu_whose_driver_has_no_figure_has_no_busy_share(monkeypatch: pytest.
 
     monkeypatch.setattr("torch.cuda.utilization", fail)
     with gpu_watched("cuda") as busy:
-        time.sleep(2 * GPU_LOOK_SECONDS)
+        assert not is_watched()
     assert not busy
 
 
 def test_without_nvidias_library_there_is_no_busy_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with gpu_watched("cuda") as busy:
-        time.sleep(2 * GPU_LOOK_SECONDS)
+        assert not is_watched()
     assert not busy

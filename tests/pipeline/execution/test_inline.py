@@ -2,145 +2,160 @@
 
 import errno
 import threading
-from collections.abc import Sequence
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-import pipeline.execution.worker
-import stages.load
 from pipeline.config import PrepareConfig, check_config
+from pipeline.dataset.ledger import committed_names
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import ShardRecord, commit_shard
+from pipeline.dataset.shards import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
-from pipeline.execution.origins import LoadedShard
+from pipeline.execution.origins import LoadedShard, Origin
 from pipeline.execution.worker import Work
 from pipeline.run import plan_dataset
-from stages.annotators.color import ColorAnnotator
 from stages.errors import WorkerError
-from stages.load import Loading, load_sample
-from stages.records import ConditionMembers, IndexRow, LoadedSample, Rejection, StoredSample
+from stages.records import AnnotatedSample, EncodedSample
 from stages.weights.store import WeightsStore
 
-SHARDS, SAMPLES = 6, 3
+SAMPLES = 3
+NAMES = [f"{number:07d}" for number in range(6)]
+"""Of the shards."""
+OUT = Directory("watched://bucket/out")
+PATIENCE_SECONDS = 60
 
 
 class Seen(dict[str, threading.Event]):
-    """What has begun, by a name such as "load 3"."""
+    """What has begun, by a name such as "load 0000003"."""
 
     def __missing__(self, name: str) -> threading.Event:
         return self.setdefault(name, threading.Event())
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Note when a shard's loading, annotation and commit begin."""
-    noted = Seen()
-    load, annotate = Work.load, ColorAnnotator.__call__
+@dataclass(frozen=True)
+class NotingOrigin:
+    """Notes when a shard's loading begins, and when the first of its samples has been annotated."""
 
-    def noting_load(self: Work, plan: ShardPlan, stop: threading.Event | None = None) -> LoadedShard:
-        noted[f"load {plan.name}"].set()
-        return load(self, plan, stop)
+    origin: Origin
+    seen: Seen
 
-    def noting_annotate(self: ColorAnnotator, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
-        for sample in samples:
-            noted[f"annotate {int(sample.key) // SAMPLES:07d}"].set()
-        return annotate(self, samples)
+    def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
+        self.seen[f"load {plan.name}"].set()
+        return self.origin.load(plan, stop)
 
-    monkeypatch.setattr(Work, "load", noting_load)
-    monkeypatch.setattr(ColorAnnotator, "__call__", noting_annotate)
-    return noted
+    def encode(self, sample: AnnotatedSample) -> EncodedSample:
+        self.seen[f"annotate {NAMES[int(sample.stored.row.key) // SAMPLES]}"].set()
+        return self.origin.encode(sample)
 
 
-def run(out: Path) -> list[ShardRecord]:
+class EndlessOrigin(NotingOrigin):
+    """Loads the first shard; the others take until nobody wants them any more."""
+
+    def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
+        self.seen[f"load {plan.name}"].set()
+        if plan.name != NAMES[0] and stop.wait(PATIENCE_SECONDS):
+            self.seen[f"stop {plan.name}"].set()
+        return self.origin.load(plan, stop)
+
+
+class WatchedFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store that tells of every tar that is about to be written, whose listener may wait or fail."""
+
+    protocol = "watched"
+    about_to_write: Callable[[str], None]
+
+    def _open(self, path: str, mode: str = "rb", **options: object) -> object:
+        if "r" not in mode and path.endswith(".tar"):
+            type(self).about_to_write(PurePosixPath(path).stem)
+        return super()._open(path, mode, **options)
+
+
+@pytest.fixture(autouse=True)
+def storage() -> Iterator[type[WatchedFileSystem]]:
+    fsspec.register_implementation("watched", WatchedFileSystem, clobber=True)
+    yield WatchedFileSystem
+    fsspec.filesystem("watched").rm("watched://bucket", recursive=True)
+
+
+def run(seen: Seen, noting: type[NotingOrigin] = NotingOrigin) -> list[ShardRecord]:
     tables = {
         "name": "neighbours",
         "samples_per_shard": SAMPLES,
-        "source": {"kind": "synthetic", "count": SHARDS * SAMPLES, "width_pixels": 64, "height_pixels": 64},
+        "source": {"kind": "synthetic", "count": len(NAMES) * SAMPLES, "width_pixels": 64, "height_pixels": 64},
         "image": {"size_pixels": 64},
         "annotators": [{"kind": "color"}],
     }
     config, weights, executor = check_config(tables, "test", PrepareConfig), WeightsStore(None), InlineExecutor()
-    job = plan_dataset(config, Directory(str(out)), executor, weights, lambda sentence: None)
-    (job.directory / "shards").make()
-    work = Work(job.directory / "shards", job.origin, config.annotators, "f", executor.numerics(config), weights)
+    job = plan_dataset(config, OUT, executor, weights, lambda sentence: None)
+    (OUT / "shards").make()
+    origin = noting(job.origin, seen)
+    work = Work(OUT / "shards", origin, config.annotators, "f", executor.numerics(config), weights)
     return list(executor.run(job.plans, work, lambda samples: None))
 
 
 def test_a_shard_is_committed_while_the_next_is_annotated_and_the_one_after_loaded(
-    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+    storage: type[WatchedFileSystem],
 ) -> None:
-    def commit(shards: Directory, plan: ShardPlan, *rest: Any) -> ShardRecord:
-        number = int(plan.name)
-        assert number + 1 >= SHARDS or seen[f"annotate {number + 1:07d}"].wait(30)
-        assert number + 2 >= SHARDS or seen[f"load {number + 2:07d}"].wait(30)
-        return commit_shard(shards, plan, *rest)
+    seen = Seen()
 
-    monkeypatch.setattr(pipeline.execution.worker, "commit_shard", commit)
-    assert [record.name for record in run(tmp_path / "out")] == [f"{number:07d}" for number in range(SHARDS)]
+    def wait_for_neighbours(name: str) -> None:
+        behind = NAMES[NAMES.index(name) + 1 :]
+        assert not behind[:1] or seen[f"annotate {behind[0]}"].wait(PATIENCE_SECONDS)
+        assert not behind[1:] or seen[f"load {behind[1]}"].wait(PATIENCE_SECONDS)
+
+    storage.about_to_write = wait_for_neighbours
+    assert [record.name for record in run(seen)] == NAMES
 
 
-def test_no_more_than_three_shards_are_in_memory(tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
-    def commit(shards: Directory, plan: ShardPlan, *rest: Any) -> ShardRecord:
-        assert not seen[f"load {int(plan.name) + 3:07d}"].wait(0.1)
-        return commit_shard(shards, plan, *rest)
+def test_no_more_than_three_shards_are_in_memory(storage: type[WatchedFileSystem]) -> None:
+    seen = Seen()
 
-    monkeypatch.setattr(pipeline.execution.worker, "commit_shard", commit)
-    assert len(run(tmp_path / "out")) == SHARDS
+    def look_ahead(name: str) -> None:
+        assert not [each for each in NAMES[NAMES.index(name) + 3 :] if seen[f"load {each}"].wait(0.02)]
+
+    storage.about_to_write = look_ahead
+    assert len(run(seen)) == len(NAMES)
 
 
 def test_after_an_error_the_shards_before_it_are_committed_and_none_is_begun(
-    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+    storage: type[WatchedFileSystem],
 ) -> None:
-    def commit(shards: Directory, plan: ShardPlan, *rest: Any) -> ShardRecord:
-        if plan.name == "0000001":
+    def fail_at_the_second(name: str) -> None:
+        if name == NAMES[1]:
             raise WorkerError("broken")
-        return commit_shard(shards, plan, *rest)
 
-    monkeypatch.setattr(pipeline.execution.worker, "commit_shard", commit)
+    storage.about_to_write, seen = fail_at_the_second, Seen()
     with pytest.raises(WorkerError, match="broken"):
-        run(tmp_path / "out")
-    assert (tmp_path / "out/shards/0000000.json").exists()
-    assert not seen["load 0000004"].is_set()
+        run(seen)
+    assert committed_names(OUT / "shards")[0] == NAMES[0]
+    assert not seen[f"load {NAMES[4]}"].is_set()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("load", "shard"))]
 
 
-def test_a_storage_that_takes_no_more_is_one_line(tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
-    def commit(shards: Directory, plan: ShardPlan, *rest: Any) -> ShardRecord:
+def test_a_storage_that_takes_no_more_is_one_line(storage: type[WatchedFileSystem]) -> None:
+    def fail(name: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pipeline.execution.worker, "commit_shard", commit)
+    storage.about_to_write = fail
     with pytest.raises(WorkerError, match=r"must be writable for shard 0000000, got .*No space left.*; make room"):
-        run(tmp_path / "out")
+        run(Seen())
 
 
-def test_loading_ends_at_the_image_at_hand_when_the_run_does(
-    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loading_ends_when_the_run_does(storage: type[WatchedFileSystem]) -> None:
     """Shards have a thousand images: nobody who pressed Ctrl-C waits for all of them to be decoded."""
-    loaded: list[str] = []
-    ended = threading.Event()
 
-    def load(row: IndexRow, loading: Loading) -> StoredSample | Rejection:
-        if int(row.key) >= SAMPLES:
-            loaded.append(row.key)
-            assert ended.wait(30)
-        return load_sample(row, loading)
+    seen = Seen()
 
-    def commit(shards: Directory, plan: ShardPlan, *rest: Any) -> ShardRecord:
+    def fail_while_the_next_is_loaded(name: str) -> None:
+        assert seen[f"load {NAMES[1]}"].wait(PATIENCE_SECONDS)
         raise WorkerError("broken")
 
-    class Stop(threading.Event):
-        def set(self) -> None:
-            super().set()
-            ended.set()
-
-    monkeypatch.setattr(stages.load, "load_sample", load)
-    monkeypatch.setattr(pipeline.execution.worker, "commit_shard", commit)
-    monkeypatch.setattr("pipeline.execution.inline.threading", SimpleNamespace(Event=Stop))
+    storage.about_to_write = fail_while_the_next_is_loaded
     with pytest.raises(WorkerError, match="broken"):
-        run(tmp_path / "out")
-    assert len(loaded) <= 1
+        run(seen, EndlessOrigin)
+    assert seen[f"stop {NAMES[1]}"].is_set()

@@ -1,35 +1,18 @@
 """What a log file is told of a run, by a clock that the test sets."""
 
-from types import SimpleNamespace
-
 import pytest
 
-import pipeline.execution.progress
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.shards import ShardRecord
 from pipeline.execution.progress import LOG_INTERVAL_SECONDS, RunProgress
 from stages.records import Reason, Rejection
+from tests.clock import Clock
 
 
-class Clock:
-    """Stands still until it is set."""
-
-    seconds = 1000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def wait(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(pipeline.execution.progress, "time", SimpleNamespace(monotonic=clock.monotonic))
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(variable, raising=False)  # with them rich takes any file for a terminal
-    return clock
 
 
 def shard_without(*reasons: Reason) -> ShardRecord:
@@ -38,8 +21,9 @@ def shard_without(*reasons: Reason) -> ShardRecord:
     return ShardRecord("0000000", "", 0, 8, "", "", 0, Numerics("cpu", {}, 1, 1, {}), (), rejected)
 
 
-def test_a_log_has_a_line_now_and_then_with_all_that_is_known(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with RunProgress(shards=3, rows=24) as progress:
+def test_a_log_has_a_line_now_and_then_with_all_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with RunProgress(shards=3, rows=24, clock=clock) as progress:
         clock.wait(LOG_INTERVAL_SECONDS)
         progress.annotated(3)
         assert capsys.readouterr().err == ""
@@ -61,10 +45,9 @@ def test_a_log_has_a_line_now_and_then_with_all_that_is_known(clock: Clock, caps
     assert progress.images_per_second == 10 / 80
 
 
-def test_before_the_first_sample_nobody_knows_how_long_it_takes(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with RunProgress(shards=2, rows=16) as progress:
+def test_before_the_first_sample_nobody_knows_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with RunProgress(shards=2, rows=16, clock=clock) as progress:
         clock.wait(LOG_INTERVAL_SECONDS + 1)
         progress.committed(shard_without())
     assert capsys.readouterr().err == "shards 1/2, 0/16 samples, 0.0 img/s, none rejected, time left unknown\n"

@@ -2,7 +2,6 @@
 
 import errno
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,10 +79,8 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_not(
 
 @pytest.mark.parametrize("way", ["busy", "later"])
 def test_the_wish_of_a_server_to_wait_is_honoured(server: MisbehavingServer, way: str) -> None:
-    start = time.monotonic()
     assert fetch(server.url(way, 9)) == server.photograph(9)
-    assert 1 <= time.monotonic() - start < 4
-    assert server.hits[f"/{way}/9"] == 2
+    assert server.hits[f"/{way}/9"] == 2  # who comes earlier than he was asked to is sent away again
 
 
 def test_a_page_in_place_of_the_photograph_is_left_to_the_decoder(server: MisbehavingServer) -> None:

@@ -1,8 +1,6 @@
 """Two thousand URLs of a server that misbehaves in every way, fetched and decoded as one shard."""
 
-import math
 import socket
-import time
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -60,10 +58,9 @@ def test_every_one_of_two_thousand_urls_is_accounted_for(shared: Path, monkeypat
             for number, way in enumerate(ways)
         ]
         with nothing_left(server):
-            start = time.monotonic()
             outcomes = load_samples(rows, LOADING)
-            seconds = time.monotonic() - start
         assert server.hits_inside == 0
+        assert 1 < server.most_requests["127.0.0.1"] <= FETCH.concurrency
 
     got = {
         (way, outcome.reason if isinstance(outcome, Rejection) else None)
@@ -79,12 +76,3 @@ def test_every_one_of_two_thousand_urls_is_accounted_for(shared: Path, monkeypat
         if isinstance(outcome, StoredSample):
             assert isinstance(expected, StoredSample)
             assert outcome.image_bytes == expected.image_bytes
-    assert seconds < longest_seconds(ways)
-
-
-def longest_seconds(ways: list[str]) -> float:
-    """The bound that the timeouts give, and as much again as the photographs take at ten a second."""
-    slow = sum(EXPECTED.get(way) is Reason.TIMEOUT for way in ways)
-    attempts = FETCH.retries + 1
-    waited = attempts * FETCH.total_seconds * math.ceil(slow / FETCH.concurrency)
-    return waited + FETCH.retries * FETCH.longest_pause_seconds + sum(way in BROUGHT for way in ways) / 10
