@@ -30,6 +30,7 @@ from collections import Counter
 import pytest
 
 from tests.module_graph import PACKAGES, ROOT, imported, module_graph, modules
+from tests.patched_names import patched_names
 
 MAY_IMPORT: dict[str, set[str]] = {"stages": set(), "pipeline": {"stages"}, "train": {"stages", "pipeline"}}
 RAY_MODULES = {"pipeline/execution/ray.py", "train/loop/ray.py"}
@@ -124,6 +125,11 @@ def test_every_folder_says_what_it_answers() -> None:
 def test_there_are_no_drawers() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for package in PACKAGES for path in modules(package) if path.stem in drawers]
+
+
+def test_no_test_patches_our_own_modules() -> None:
+    patches = {str(path.relative_to(ROOT)): patched_names(path.read_text()) for path in modules("tests")}
+    assert not {name: found for name, found in patches.items() if found}
 
 
 def test_one_class_name_means_one_thing() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.errors import ConfigError
 from stages.hardware.precision import resolve_device
@@ -123,9 +123,10 @@ def protocol_of(name: str) -> EvalProtocol:
     return PROTOCOLS[name]
 
 
-def open_networks(protocol: EvalProtocol, weights: WeightsStore, device: str) -> Networks:
+def open_networks(protocol: EvalProtocol, weights: WeightsStore, device: str, clip_config: Any = None) -> Networks:
     """Load the feature networks onto a device ("auto", "cpu", "cuda").
 
+    `clip_config`, a CLIPConfig of transformers, describes another CLIP than the published one.
     Raises WeightsError for missing or wrong weights before any is loaded, ConfigError for a device that is not there.
     """
     from train.fidelity.networks import clip, distribution
@@ -137,7 +138,7 @@ def open_networks(protocol: EvalProtocol, weights: WeightsStore, device: str) ->
         features = distribution.InceptionFeatures(files[distribution.MODEL]).to(device)
     judge = None
     if clip.MODEL in files:
-        judge = clip.open_clip(files[clip.MODEL], files[clip.TOKENIZER], device)
+        judge = clip.open_clip(files[clip.MODEL], files[clip.TOKENIZER], device, clip_config)
     return Networks(device, features, judge)
 
 

@@ -1,6 +1,6 @@
 """Fit networks step by step, and go on where an earlier attempt stopped.
 
-    step n ──loss(n)──> backward ──clip──> AdamW ──> moving average ──every CHECKPOINT_STEPS──> OUT/<name>.pt
+    step n ──loss(n)──> backward ──clip──> AdamW ──> moving average ──every checkpoint_steps──> OUT/<name>.pt
 
 Invariant: what a step draws depends on (seed, n) alone, so that an interrupted fit ends as an uninterrupted one.
 """
@@ -40,6 +40,7 @@ def fit(
     config: FitConfig,
     out: Path,
     stepped: Callable[[str, int, float], object],
+    checkpoint_steps: int = CHECKPOINT_STEPS,
 ) -> History:
     """Take `config.steps` steps from OUT/<name>.pt or from the start; `networks` end as their moving average.
 
@@ -77,7 +78,7 @@ def fit(
             history["losses"].append((step + 1, sum(recent) / len(recent)))
             stepped(name, *history["losses"][-1])
             recent.clear()
-        if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == config.steps:
+        if (step + 1) % checkpoint_steps == 0 or step + 1 == config.steps:
             history["seconds"] = time.monotonic() - started
             states = {part: each.state_dict() for part, each in moving.items()}
             _save(file, states | {"done": step + 1, "history": history})

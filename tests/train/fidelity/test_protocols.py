@@ -15,7 +15,6 @@ from stages.weights.store import WeightsStore
 from tests.train.fidelity.disturbances import scene
 from tests.train.fidelity.tiny_networks import CAPTIONS, TinyFeatures, save_random_inception, tiny_clip
 from train.fidelity.bootstrap import bootstrap
-from train.fidelity.networks import clip
 from train.fidelity.networks.distribution import FrechetDistance, InceptionFeatures
 from train.fidelity.protocols import (
     PROTOCOLS,
@@ -138,23 +137,23 @@ def test_an_unknown_protocol_is_refused() -> None:
     assert str(refused.value) == "--protocol must be one of t2i-adapter, ip-adapter, got 't2i'"
 
 
-def test_networks_are_opened_from_the_files_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_opened_from_the_files_of_the_registry(tmp_path: Path) -> None:
     tiny = tiny_clip()
     inception = tmp_path / MODELS["inception_v3_fid"].file
     inception.parent.mkdir()
     save_random_inception(inception)
     tiny.network.save_pretrained(tmp_path / "clip-vit-large-patch14")
     tiny.tokenizer.save_pretrained(tmp_path / "clip-vit-large-patch14")
-    monkeypatch.setattr(clip, "vit_l14", lambda: tiny.network.config)
-    for name in PROTOCOLS["t2i-adapter"].models:
-        found = replace(MODELS[name], sha256=file_sha256(tmp_path / MODELS[name].file), size_bytes=None)
-        monkeypatch.setitem(MODELS, name, found)
-    store = WeightsStore(tmp_path, allow_network=False)
-    of_both = open_networks(PROTOCOLS["t2i-adapter"], store, "cpu")
+    models = {
+        name: replace(MODELS[name], sha256=file_sha256(tmp_path / MODELS[name].file), size_bytes=None)
+        for name in PROTOCOLS["t2i-adapter"].models
+    }
+    store = WeightsStore(tmp_path, allow_network=False, models=models)
+    of_both = open_networks(PROTOCOLS["t2i-adapter"], store, "cpu", tiny.network.config)
     assert isinstance(of_both.features, InceptionFeatures)
     assert of_both.clip is not None
     inception.unlink()
-    of_captions = open_networks(IP_ADAPTER, store, "cpu")
+    of_captions = open_networks(IP_ADAPTER, store, "cpu", tiny.network.config)
     assert of_captions.features is None
     assert list(figures(IP_ADAPTER, of_captions, pictures())) == ["CLIP-T", "CLIP-I"]
 

@@ -1,20 +1,21 @@
 """What stops a run in the middle or before it starts: one clear line each, and nothing that was done is lost."""
 
-import importlib
+import itertools
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pipeline.dataset.shards import ShardRecord
 from stages.errors import CheckpointError, ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
+from tests.train.conftest import add_layer
 from tests.train.training_runs import STEPS, adapter_bytes, run_alone, small_job
-from train.loop.optimization import Optimization
 from train.runs.checkpoint import checkpoints
 from train.runs.metrics import read_metrics
 
@@ -127,58 +128,57 @@ def test_a_validation_set_whose_condition_was_made_otherwise_is_refused(color_da
 
 
 def test_a_validation_set_with_latents_of_another_vae_is_refused(
-    latents_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_data: Path, latents_data: Path, model: Path, tmp_path: Path
 ) -> None:
-    others = tmp_path / "others"
-    shutil.copytree(latents_data, others)
-    (layer,) = (path for path in others.rglob("dataset.json") if "latents" in path.parts)
-    manifest = json.loads(layer.read_text())
-    ours = manifest["conditions"][0]["models"][0]["sha256"]
-    manifest["conditions"][0]["models"][0]["sha256"] = "0" * 64
-    layer.write_text(json.dumps(manifest))
-    monkeypatch.setattr("train.base.stable_diffusion.StableDiffusion.vae_sha256", lambda base: ours)
-    with pytest.raises(ConfigError, match=r"--validation .*/others must have .*, got (those of 00000000000000|sha256)"):
-        run_alone(small_job(latents_data, tmp_path / "run", held_out=others))
+    add_layer(own_data, {"kind": "latents", "model": str(model)})
+    diffusion = {"kind": "stable_diffusion", "model": str(model)}
+    with pytest.raises(
+        ConfigError,
+        match=rf"--validation {latents_data} must have latents of the base model's VAE \w{{14}}, got those of",
+    ):
+        run_alone(small_job(own_data, tmp_path / "run", held_out=latents_data, diffusion=diffusion))
 
 
-@pytest.mark.parametrize("place", ["losses_of", "draw_preview"])
+@pytest.mark.parametrize("in_a_preview", [False, True])
 def test_a_gpu_that_is_too_small_is_one_line_and_the_steps_are_kept(
-    color_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    color_data: Path, tmp_path: Path, in_a_preview: bool
 ) -> None:
     """A preview needs more than a step: a run that fits for 999 steps may not at the thousandth."""
-    module = "train.loop.optimization" if place == "losses_of" else "train.loop.run"
-    called, original = [], getattr(importlib.import_module(module), place)
+    calls = 0
 
-    def full(*arguments: Any) -> Any:
-        called.append(place)
-        if place == "draw_preview" or len(called) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return original(*arguments)
+    def full(module: torch.nn.Module, arguments: object) -> None:
+        nonlocal calls
+        if isinstance(module, UNet2DConditionModel) and torch.is_grad_enabled() is not in_a_preview:
+            calls += 1
+            if in_a_preview or calls > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(f"{module}.{place}", full)
     job = small_job(color_data, tmp_path / "run", loop={"max_steps": 4}, validation={"preview_every": 2})
-    with pytest.raises(
-        WorkerError, match="training must fit in the GPU's memory, got CUDA out of memory after step 2; lower loop"
-    ):
-        run_alone(job)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(full)
+    try:
+        with pytest.raises(
+            WorkerError, match="training must fit in the GPU's memory, got CUDA out of memory after step 2; lower loop"
+        ):
+            run_alone(job)
+    finally:
+        hook.remove()
     assert [each.name for each in checkpoints(job.run)] == ["step-0000002"]
 
 
-def test_a_second_interrupt_within_the_optimizers_step_keeps_no_half_of_it(
-    color_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_interrupt_within_the_optimizers_step_keeps_no_half_of_it(color_data: Path, tmp_path: Path) -> None:
     job = small_job(color_data, tmp_path / "run", loop={"max_steps": 4, "checkpoint_every": 2})
-    apply = Optimization.apply
+    steps = itertools.count(1)
 
-    def interrupted(self: Optimization, number: int) -> float:
-        norm = apply(self, number)
-        if number == 4:
+    def interrupt(*_: object) -> None:
+        if next(steps) == 4:
             raise KeyboardInterrupt
-        return norm
 
-    monkeypatch.setattr(Optimization, "apply", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run_alone(job)
+    hook = register_optimizer_step_post_hook(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_alone(job)
+    finally:
+        hook.remove()
     assert [each.name for each in checkpoints(job.run)] == ["step-0000002"]
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from stages.errors import NonFiniteLoss
-from train.scene_base import fit as fitting
 from train.scene_base.fit import fit
 from train.scene_base.recipe import FitConfig
 
@@ -34,14 +33,11 @@ def run(network: nn.Linear, out: Path, stop_at: int | None = None) -> list[tuple
         loss: Tensor = (network(numbers)[:, 0] - numbers.sum(1)).square().mean()
         return loss
 
-    fit("line", network, loss_of, CONFIG, out, lambda *each: said.append(each))
+    fit("line", network, loss_of, CONFIG, out, lambda *each: said.append(each), checkpoint_steps=3)
     return said
 
 
-def test_an_interrupted_fit_goes_on_from_its_checkpoint_and_ends_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fitting, "CHECKPOINT_STEPS", 3)
+def test_an_interrupted_fit_goes_on_from_its_checkpoint_and_ends_the_same(tmp_path: Path) -> None:
     whole, parts = line(), line()
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()

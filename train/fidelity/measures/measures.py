@@ -67,9 +67,16 @@ class Fidelity:
     """Takes the members of the true sample and of the one that was extracted."""
 
 
-def fidelity_of(data: TrainingSet, conditions: ConditionsConfig, weights: WeightsStore, device: str) -> Fidelity:
+def fidelity_of(
+    data: TrainingSet,
+    conditions: ConditionsConfig,
+    weights: WeightsStore,
+    device: str,
+    labeller_config: Any = None,
+) -> Fidelity:
     """Choose extraction and measures; `weights` and `device` are those of a network that scores in this process.
 
+    `labeller_config`, a MaskFormerConfig of transformers, describes another such network than the published one.
     Raises ConfigError if nothing can extract this condition of this data set, WeightsError without that network's.
     """
     condition, annotator = Condition(data.condition.name), dict(data.settings)
@@ -87,7 +94,7 @@ def fidelity_of(data: TrainingSet, conditions: ConditionsConfig, weights: Weight
         case _:
             annotator = {"kind": "color"}
             is_drawn = data.manifest.config["source"]["kind"] == "synthetic"
-            score = _scene_score(data) if is_drawn else _photograph_score(data, weights, device)
+            score = _scene_score(data) if is_drawn else _photograph_score(data, weights, device, labeller_config)
     return Fidelity(annotator, MEASURES[condition], score)
 
 
@@ -131,7 +138,9 @@ def _scene_score(data: TrainingSet) -> Callable[[Members, Members], Scores]:
     return score
 
 
-def _photograph_score(data: TrainingSet, weights: WeightsStore, device: str) -> Callable[[Members, Members], Scores]:
+def _photograph_score(
+    data: TrainingSet, weights: WeightsStore, device: str, labeller_config: Any
+) -> Callable[[Members, Members], Scores]:
     """Compare the label maps of photographs in the classes that COCO-Stuff and COCO panoptic both know."""
     from train.fidelity.measures.panoptic import MODEL, iou_of_labels, open_labeller
 
@@ -142,7 +151,7 @@ def _photograph_score(data: TrainingSet, weights: WeightsStore, device: str) -> 
             f"--data {data.directory} must name its labels as COCO-Stuff does to measure segmentation, got {got}; take "
             "a data set of COCO-Stuff or of drawn scenes"
         )
-    labeller = open_labeller(weights.resolve(MODEL), resolve_device(device))
+    labeller = open_labeller(weights.resolve(MODEL), resolve_device(device), labeller_config)
     extension = data.image_extension
 
     def score(truth: Members, found: Members) -> Scores:

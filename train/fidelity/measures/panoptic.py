@@ -50,14 +50,14 @@ def iou_of_labels(truth_hw: UInt8Array, image_hwc: UInt8Array, labeller: Labelle
     return mean_iou(truth_hw[is_compared], labeller.label(image_hwc)[is_compared])
 
 
-def open_labeller(file: WeightsFile, device: str) -> Labeller:
-    """Load the network; WeightsError if the file holds another one."""
+def open_labeller(file: WeightsFile, device: str, config: Any = None) -> Labeller:
+    """Load the network, or what a MaskFormerConfig describes; WeightsError if the file holds another one."""
     from transformers import MaskFormerForInstanceSegmentation, MaskFormerImageProcessor
 
     # The processor's defaults are the published ones: the shorter side 800 and the longer one at most 1333 pixels,
     # multiples of 32, ImageNet's mean and deviation.
     return Labeller(
-        network=pretrained(MaskFormerForInstanceSegmentation, swin_b(), file, device),
+        network=pretrained(MaskFormerForInstanceSegmentation, config or swin_b(), file, device),
         image_processor=MaskFormerImageProcessor(),
     )
 

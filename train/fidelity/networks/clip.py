@@ -52,12 +52,12 @@ class Clip:
         return (drawn_bd * found.text_embeds).sum(dim=1).tolist(), (drawn_bd * real_bd).sum(dim=1).tolist()
 
 
-def open_clip(file: WeightsFile, tokenizer_file: WeightsFile, device: str) -> Clip:
-    """Load CLIP ViT-L/14; WeightsError if the file holds another network."""
+def open_clip(file: WeightsFile, tokenizer_file: WeightsFile, device: str, config: Any = None) -> Clip:
+    """Load CLIP ViT-L/14, or what a CLIPConfig describes; WeightsError if the file holds another network."""
     from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
 
     return Clip(
-        network=pretrained(CLIPModel, vit_l14(), file, device),
+        network=pretrained(CLIPModel, config or vit_l14(), file, device),
         # Everything but the padding is in the file; text ends before it, so that only its mask matters.
         tokenizer=PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file.path), pad_token="<|endoftext|>"),
         image_processor=CLIPImageProcessor(),  # its defaults are OpenAI's: 224 pixels, bicubic, their normalisation

@@ -92,7 +92,7 @@ def test_a_keypose_from_annotations_is_extracted_by_the_pose_network() -> None:
     assert chosen.score(persons(person[:0]), persons(person)) is None
 
 
-def segmentation_of_photographs(labels: dict[str, str], weights: WeightsStore) -> Any:
+def segmentation_of_photographs(labels: dict[str, str], weights: WeightsStore, labeller_config: Any = None) -> Any:
     data = SimpleNamespace(
         directory="data",
         condition=SimpleNamespace(name="segmentation"),
@@ -100,7 +100,7 @@ def segmentation_of_photographs(labels: dict[str, str], weights: WeightsStore) -
         manifest=SimpleNamespace(config={"source": {"kind": "coco_stuff"}}, labels=labels),
         image_extension="png",
     )
-    return fidelity_of(cast(TrainingSet, data), ConditionsConfig(), weights, "cpu")
+    return fidelity_of(cast(TrainingSet, data), ConditionsConfig(), weights, "cpu", labeller_config)
 
 
 def test_segmentation_of_photographs_needs_the_weights_of_its_network(
@@ -125,27 +125,24 @@ def test_segmentation_of_photographs_with_other_labels_is_refused(labels: dict[s
     )
 
 
-def test_photographs_are_labelled_by_the_network_of_the_registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_photographs_are_labelled_by_the_network_of_the_registry(tmp_path: Path) -> None:
     """A tiny one with random weights: its own labels are the truth."""
     import torch
     from transformers import MaskFormerImageProcessor
 
-    from train.fidelity.measures import panoptic
     from train.fidelity.measures.panoptic import MODEL, Labeller
 
     network, file = tiny_maskformer(), tmp_path / MODELS[MODEL].file
-    monkeypatch.setattr(panoptic, "swin_b", lambda: network.config)
     file.parent.mkdir()
     torch.save(network.state_dict(), file)
-    monkeypatch.setitem(MODELS, MODEL, replace(MODELS[MODEL], sha256=file_sha256(file)))
+    models = {MODEL: replace(MODELS[MODEL], sha256=file_sha256(file))}
     photograph = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     labels_hw = Labeller(network, MaskFormerImageProcessor()).label(photograph)
     numbers = [*np.unique(labels_hw)]
     names = {str(1 + place): CLASSES[number] for place, number in enumerate(numbers)}
     truth_hw = (1 + np.searchsorted(numbers, labels_hw)).astype(np.uint8)
-    chosen = segmentation_of_photographs(names, WeightsStore(tmp_path, allow_network=False))
+    store = WeightsStore(tmp_path, allow_network=False, models=models)
+    chosen = segmentation_of_photographs(names, store, network.config)
     found = picture("png", photograph)
     assert chosen.score(picture("segmentation.png", truth_hw), found) == (1.0,)
     assert chosen.score(picture("segmentation.png", np.zeros_like(truth_hw)), found) is None

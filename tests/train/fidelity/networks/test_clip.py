@@ -112,24 +112,24 @@ def test_the_described_network_is_as_large_as_the_published_file() -> None:
 
 
 @pytest.fixture
-def checkpoint(tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[WeightsFile, WeightsFile]:
+def opened(tiny: Clip, tmp_path: Path) -> Clip:
+    """The tiny CLIP, read back from files as the hub has them."""
     tiny.network.save_pretrained(tmp_path)
     tiny.tokenizer.save_pretrained(tmp_path)
-    monkeypatch.setattr(clip, "vit_l14", lambda: tiny.network.config)
-    return WeightsFile(tmp_path / "model.safetensors", ""), WeightsFile(tmp_path / "tokenizer.json", "")
+    files = WeightsFile(tmp_path / "model.safetensors", ""), WeightsFile(tmp_path / "tokenizer.json", "")
+    return open_clip(*files, "cpu", tiny.network.config)
 
 
-def test_it_is_read_from_the_files_of_the_hub(tiny: Clip, checkpoint: tuple[WeightsFile, WeightsFile]) -> None:
-    opened = open_clip(*checkpoint, "cpu")
+def test_it_is_read_from_the_files_of_the_hub(tiny: Clip, opened: Clip) -> None:
     assert not opened.network.training
     captions = [*CAPTIONS[:3], "red " * 200]
     assert opened.similarities(DRAWN, REAL, captions) == tiny.similarities(DRAWN, REAL, captions)
 
 
-def test_pictures_are_prepared_as_openai_does(checkpoint: tuple[WeightsFile, WeightsFile]) -> None:
+def test_pictures_are_prepared_as_openai_does(opened: Clip) -> None:
     """Against their transform: bicubic to 224, their mean and deviation."""
     picture = scene(0, 512)
-    pixels = open_clip(*checkpoint, "cpu").image_processor([picture], return_tensors="pt")["pixel_values"][0]
+    pixels = opened.image_processor([picture], return_tensors="pt")["pixel_values"][0]
     small_hwc = np.asarray(Image.fromarray(picture).resize((224, 224), Image.Resampling.BICUBIC)) / 255
     mean, deviation = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     expected = ((small_hwc - mean) / deviation).transpose(2, 0, 1)
