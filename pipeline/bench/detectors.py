@@ -87,7 +87,7 @@ def random_midas(path: Path) -> Path:
     """
     import torch
 
-    from stages.annotators.depth.midas import published_network
+    from stages.reference.dpt_layers import published_network
 
     generator = torch.Generator().manual_seed(SEED)
     weights = {}

@@ -4,14 +4,12 @@
                           stride 4 │  stride 8 │              block 9, stride 16 │  block 12, stride 32 │
     (B, H, W) <──head── fuse <─────┴── fuse <──┴───────── fuse <─────────────────┴── fuse <─────────────┘
 
-The layers are those of controlnet_aux's DPTDepthModel (isl-org/DPT, arXiv 2103.13413) on timm. Invariant: in float32
-the result is that model's, up to the rounding of its sums (1e-6 of the map's range, measured).
+The layers are those of controlnet_aux's DPTDepthModel (isl-org/DPT, arXiv 2103.13413) on timm; `dpt_layers` finds them.
+Invariant: in float32 the result is that model's, up to the rounding of its sums (1e-6 of the map's range, measured).
 """
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +20,16 @@ from stages.hardware.float32_products import CPU_INFO, made_by_amd
 from stages.hardware.precision import ResolvedDtype
 from stages.hardware.upsampled import UpsampledConv2d
 from stages.hardware.winograd import use_winograd
-from stages.reference.aux_modules import controlnet_aux_module
+from stages.reference.dpt_layers import (
+    AttentionLayers,
+    BlockLayers,
+    DptLayers,
+    FusionLayers,
+    ReadoutLayers,
+    ResidualLayers,
+    dpt_layers,
+    published_network,
+)
 from stages.weights.store import WeightsFile, load_state_dict
 
 PATCH_PIXELS = 16
@@ -45,30 +52,25 @@ class DepthNetwork(nn.Module):
       the last batch's features alive).
     """
 
-    def __init__(self, published: Any) -> None:
-        """Take over the layers of a DPTDepthModel; its standardised convolutions are replaced in place."""
+    def __init__(self, layers: DptLayers) -> None:
+        """Take over the layers."""
         super().__init__()
-        transformer, scratch = published.pretrained.model, published.scratch
-        backbone = transformer.patch_embed.backbone
-        _bake_weight_standardisation(backbone)
-        self.stem = backbone.stem
-        self.stages = nn.ModuleList(stage.blocks for stage in backbone.stages)
-        self.patch_projection = transformer.patch_embed.proj
-        self.class_token = transformer.cls_token
-        self.trained_positions = transformer.pos_embed
-        self.blocks = _without_hooks(transformer.blocks)
-        self.readouts = nn.ModuleList(
-            _Readout(layers)
-            for layers in (published.pretrained.act_postprocess3, published.pretrained.act_postprocess4)
-        )
-        self.to_decoder = nn.ModuleList([scratch.layer1_rn, scratch.layer2_rn, scratch.layer3_rn, scratch.layer4_rn])
-        self.fusions = nn.ModuleList([scratch.refinenet1, scratch.refinenet2, scratch.refinenet3, scratch.refinenet4])
-        wide, _, narrow, relu, self.to_depth = scratch.output_conv[:5]
+        self.stem = layers.stem
+        self.stages = nn.ModuleList(layers.stages)
+        self.patch_projection = layers.patch_projection
+        self.class_token = layers.class_token
+        self.trained_positions = layers.trained_positions
+        self.blocks = nn.ModuleList(map(_Block, layers.blocks))
+        self.readouts = nn.ModuleList(map(_Readout, layers.readouts))
+        self.to_decoder = nn.ModuleList(layers.to_decoder)
+        self.skips = nn.ModuleList(_Residual(fusion.of_skip) for fusion in layers.fusions[:3])  # the coarsest has none
+        self.fusions = nn.ModuleList(map(_Fusion, layers.fusions))
         self.upsampling = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-        self.head = nn.Sequential(self.upsampling, wide, self.upsampling, narrow, relu)
+        self.head = nn.Sequential(self.upsampling, layers.wide, self.upsampling, layers.narrow, nn.ReLU(inplace=True))
+        self.to_depth = layers.to_depth
         # The ResNet stays in NCHW: torch's group norm is less exact in channels-last on a CPU (it alone moves the map
         # by 1e-4 of its range), and on CUDA it long gave back NCHW anyway (pytorch/pytorch issue 111824).
-        for decoder in (self.readouts, self.to_decoder, self.fusions, self.head):
+        for decoder in (self.readouts, self.to_decoder, self.skips, self.fusions, self.head):
             decoder.to(memory_format=torch.channels_last)
 
     def positions(self, height: int, width: int) -> Tensor:
@@ -102,10 +104,10 @@ class DepthNetwork(nn.Module):
             if number in TOKEN_BLOCKS:
                 token_maps.append(self.readouts[len(token_maps)](tokens, rows, columns))
         given_maps = [given.contiguous(memory_format=torch.channels_last) for given in stage_maps[:2] + token_maps]
-        skips = [layer(given) for layer, given in zip(self.to_decoder, given_maps, strict=True)]
-        path = _fused(self.fusions[3], skips[3])
-        for fusion, skip in zip(self.fusions[2::-1], skips[2::-1], strict=True):
-            path = _fused(fusion, _residual(fusion.resConfUnit1, skip).add_(self.upsampling(path)))
+        maps = [layer(given) for layer, given in zip(self.to_decoder, given_maps, strict=True)]
+        path = self.fusions[3](maps[3])
+        for fusion, skip, finer in zip(self.fusions[2::-1], self.skips[::-1], maps[2::-1], strict=True):
+            path = fusion(skip(finer).add_(self.upsampling(path)))
         last_features = self.head(path).float()
         with torch.autocast(images_bchw.device.type, enabled=False):
             depth_bchw: Tensor = self.to_depth(last_features).relu_()
@@ -115,14 +117,13 @@ class DepthNetwork(nn.Module):
 class Float32Attention(nn.Module):
     """timm's self-attention, but that queries, keys and values meet in float32 whatever autocast says."""
 
-    def __init__(self, published: Any) -> None:
-        """Take over the two layers around the attention of a timm Attention without norms, masks or gates."""
+    def __init__(self, layers: AttentionLayers) -> None:
+        """Take over the two layers around the attention."""
         super().__init__()
-        self.heads: int = published.num_heads
-        self.qkv, self.proj = published.qkv, published.proj
+        self.heads, self.qkv, self.proj = layers.heads, layers.qkv, layers.proj
 
-    def forward(self, tokens_btd: Tensor, **_masks: object) -> Tensor:
-        """Let tokens (batch, tokens, channels) attend to each other; timm names masks, but has none for images."""
+    def forward(self, tokens_btd: Tensor) -> Tensor:
+        """Let tokens (batch, tokens, channels) attend to each other."""
         qkv = self.qkv(tokens_btd).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).float()
         with torch.autocast(tokens_btd.device.type, enabled=False):
             mixed = functional.scaled_dot_product_attention(*qkv)
@@ -130,13 +131,26 @@ class Float32Attention(nn.Module):
         return result_btd
 
 
-class _Readout(nn.Module):
-    """Tokens to a feature map: DPT's readout "project", and the convolutions that follow it."""
+class _Block(nn.Module):
+    """A block of the transformer, without the hooks by which DPT catches its tokens."""
 
-    def __init__(self, layers: Any) -> None:
+    def __init__(self, layers: BlockLayers) -> None:
         super().__init__()
-        self.project: nn.Linear = layers[0].project[0]
-        self.convolutions = layers[3:]
+        self.norm1, self.attention = layers.norm1, layers.attention.whole
+        self.norm2, self.mlp = layers.norm2, layers.mlp
+
+    def forward(self, tokens_btd: Tensor) -> Tensor:
+        tokens_btd = tokens_btd + self.attention(self.norm1(tokens_btd))
+        result_btd: Tensor = tokens_btd + self.mlp(self.norm2(tokens_btd))
+        return result_btd
+
+
+class _Readout(nn.Module):
+    """Tokens to a feature map."""
+
+    def __init__(self, layers: ReadoutLayers) -> None:
+        super().__init__()
+        self.project, self.convolutions = layers.project, layers.convolutions
 
     def forward(self, tokens_btd: Tensor, rows: int, columns: int) -> Tensor:
         """Return (batch, channels, rows, columns): each patch's token is mixed with the class token, the first one."""
@@ -148,6 +162,30 @@ class _Readout(nn.Module):
         return map_bchw
 
 
+class _Residual(nn.Module):
+    """Two convolutions, whose result is added to what goes in."""
+
+    def __init__(self, layers: ResidualLayers) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = layers.conv1, layers.conv2
+
+    def forward(self, features: Tensor) -> Tensor:
+        residue: Tensor = self.conv2(self.conv1(features.relu()).relu_())
+        return residue.add_(features)
+
+
+class _Fusion(nn.Module):
+    """What follows the sum of a skip and the coarser path, but for the upsampling after its 1x1 convolution."""
+
+    def __init__(self, layers: FusionLayers) -> None:
+        super().__init__()
+        self.of_sum, self.mixing = _Residual(layers.of_sum), layers.mixing
+
+    def forward(self, features: Tensor) -> Tensor:
+        mixed: Tensor = self.mixing(self.of_sum(features))
+        return mixed
+
+
 def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype, cpu_info: Path = CPU_INFO) -> DepthNetwork:
     """Build the network with the weights of `file`, ready for inference under autocast to `dtype`.
 
@@ -157,7 +195,8 @@ def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype, cpu
     published, given = published_network(), load_state_dict(file)
     _check_tensors(file, published.state_dict(), given)
     published.load_state_dict({name: tensor.float() for name, tensor in given.items()}, strict=True, assign=True)
-    network = DepthNetwork(published).eval().requires_grad_(False)
+    layers = dpt_layers(published)
+    network = DepthNetwork(layers).eval().requires_grad_(False)
     if dtype != "float32":
         # What autocast would do to these weights at every call; the norms stay in float32.
         for layer in network.modules():
@@ -165,8 +204,8 @@ def load_depth_network(file: WeightsFile, device: str, dtype: ResolvedDtype, cpu
                 layer.to(getattr(torch, dtype))
         if device == "cpu" and made_by_amd(cpu_info):
             # torch's attention multiplies bfloat16 by MKL: twice the time of float32 by oneDNN.
-            for block in network.blocks:
-                block.attn = Float32Attention(block.attn)
+            for block, taken in zip(network.blocks, layers.blocks, strict=True):
+                block.attention = Float32Attention(taken.attention)
     elif device == "cpu":
         multiply_less(network)
     return network.to(device)
@@ -177,24 +216,10 @@ def multiply_less(network: DepthNetwork) -> None:
 
     For float32 on a CPU: elsewhere matrix products are so fast that the transforms around them would take longer.
     """
-    for convolutions in (network.stages, network.to_decoder, network.fusions):
+    for convolutions in (network.stages, network.to_decoder, network.skips, network.fusions):
         use_winograd(convolutions)
     upsampled = [UpsampledConv2d(layer) for layer in network.head if isinstance(layer, nn.Conv2d)]
     network.head = nn.Sequential(*upsampled, nn.ReLU(inplace=True))
-
-
-def published_network() -> nn.Module:
-    """Return controlnet_aux's DPTDepthModel of dpt_hybrid on the meta device: layers and names, no numbers yet.
-
-    Filling 123 million parameters with random numbers takes seconds and half a gigabyte, and all are replaced.
-    """
-    with warnings.catch_warnings():
-        # DPTDepthModel asks timm 1.0 for "vit_base_resnet50_384", which is timm 0.6's name of the same network.
-        warnings.filterwarnings("ignore", "Mapping deprecated model name", UserWarning)
-        dpt_depth = controlnet_aux_module("midas.midas.dpt_depth")
-        with torch.device("meta"):
-            network: nn.Module = dpt_depth.DPTDepthModel(path=None, backbone="vitb_rn50_384", non_negative=True)
-    return network
 
 
 def _check_tensors(file: WeightsFile, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
@@ -215,54 +240,3 @@ def _check_tensors(file: WeightsFile, expected: Mapping[str, Tensor], given: Map
             f"{file.path} must hold the {len(expected)} tensors of MiDaS dpt_hybrid, got {' and '.join(differences)};"
             " name a dpt_hybrid checkpoint as weights of depth, or leave weights out"
         )
-
-
-def _bake_weight_standardisation(backbone: nn.Module) -> None:
-    """Replace each StdConv2dSame of timm by a plain convolution with the standardised weights (arXiv 1903.10520)."""
-    from timm.layers.std_conv import StdConv2dSame
-
-    for parent in list(backbone.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, StdConv2dSame):
-                setattr(parent, name, _plain_convolution(layer))
-
-
-def _plain_convolution(standardised: Any) -> nn.Module:
-    """Return what a StdConv2dSame computes on even sides, where TensorFlow's "same" padding is a constant."""
-    weight = standardised.weight.detach()
-    plain = nn.Conv2d(
-        standardised.in_channels,
-        standardised.out_channels,
-        standardised.kernel_size,
-        standardised.stride,
-        standardised.padding,
-        bias=False,
-        device="meta",
-    )
-    flat = weight.reshape(1, len(weight), -1)
-    baked = functional.batch_norm(flat, None, None, training=True, momentum=0.0, eps=standardised.eps)
-    plain.weight = nn.Parameter(baked.reshape_as(weight), requires_grad=False)
-    padding = max(standardised.kernel_size[0] - standardised.stride[0], 0) if standardised.same_pad else 0
-    if padding == 0:
-        return plain
-    before, after = padding // 2, padding - padding // 2
-    return nn.Sequential(nn.ZeroPad2d((before, after, before, after)), plain)
-
-
-def _without_hooks(layers: Iterable[nn.Module]) -> nn.ModuleList:
-    """Remove the hooks by which DPT catches the tokens."""
-    for layer in layers:
-        layer._forward_hooks.clear()
-    return nn.ModuleList(layers)
-
-
-def _residual(unit: Any, features: Tensor) -> Tensor:
-    """Apply a ResidualConvUnit_custom of DPT."""
-    residue: Tensor = unit.conv2(unit.conv1(features.relu()).relu_())
-    return residue.add_(features)
-
-
-def _fused(fusion: Any, features: Tensor) -> Tensor:
-    """Apply the second half of a FeatureFusionBlock_custom of DPT, but for the upsampling after its 1x1 convolution."""
-    mixed: Tensor = fusion.out_conv(_residual(fusion.resConfUnit2, features))
-    return mixed

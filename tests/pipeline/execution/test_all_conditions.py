@@ -11,8 +11,8 @@ from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
-from stages.annotators.depth.midas import published_network
 from stages.annotators.keypose.annotator import POSE_MODELS
+from stages.reference.dpt_layers import published_network
 from stages.reference.mmpose_networks import build_estimator
 from stages.weights.store import WeightsStore
 

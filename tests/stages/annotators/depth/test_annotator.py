@@ -4,7 +4,7 @@ The published weights are not beside the checkout. Random ones test the same ari
 map has detail and a rounding error is not amplified (residual branches are weak, as in a trained network).
 """
 
-import copy
+import contextlib
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.annotators.depth.annotator import DepthAnnotator, DepthConfig, quantised, scaled, seen_size
-from stages.annotators.depth.midas import load_depth_network, published_network
+from stages.annotators.depth.midas import load_depth_network
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import WorkerError
 from stages.records import (
@@ -34,6 +34,7 @@ from stages.records import (
     UInt8Array,
 )
 from stages.reference.aux_modules import controlnet_aux_module
+from stages.reference.dpt_layers import published_network
 from stages.weights.store import WeightsFile, WeightsStore
 
 SIZES = ((64, 128), (128, 64), (128, 128), (64, 192), (192, 128))
@@ -246,25 +247,29 @@ def test_sixteen_bits_hold_the_map_257_times_as_finely(annotator: DepthAnnotator
     assert np.abs(fine_hw / 257 - coarse_hw).max() <= 0.502
 
 
-def with_last_bias(annotator: DepthAnnotator, bias: float) -> DepthAnnotator:
-    """Return an annotator whose network gives this number everywhere."""
-    network = copy.copy(annotator._network)
-    network._modules = dict(network._modules) | {"to_depth": copy.deepcopy(network.to_depth)}
-    torch.nn.init.zeros_(network.to_depth.weight)
-    torch.nn.init.constant_(network.to_depth.bias, bias)
-    return DepthAnnotator(DepthConfig(), network, "cpu", "float32")
+@contextlib.contextmanager
+def last_bias(annotator: DepthAnnotator, bias: float) -> Iterator[None]:
+    """Have the network give this number everywhere."""
+    last = annotator._network.to_depth
+    trained = {name: value.clone() for name, value in last.state_dict().items()}
+    last.load_state_dict({"weight": torch.zeros_like(trained["weight"]), "bias": torch.full((1,), bias)})
+    try:
+        yield
+    finally:
+        last.load_state_dict(trained)
 
 
 def test_a_constant_map_is_black(annotator: DepthAnnotator, images: list[UInt8Array]) -> None:
-    found = picture(with_last_bias(annotator, 3.0)([loaded(images[0])])[0])
+    with last_bias(annotator, 3.0):
+        found = picture(annotator([loaded(images[0])])[0])
     assert found.shape == (64, 128)
     assert not found.any()
 
 
 def test_a_map_that_is_not_finite_stops_the_run(annotator: DepthAnnotator, images: list[UInt8Array]) -> None:
     message = "depth of 17 must be finite, got inf or nan from the network in float32; check the weights file"
-    with pytest.raises(WorkerError, match=message):
-        with_last_bias(annotator, float("inf"))([loaded(images[0], key="17")])
+    with last_bias(annotator, float("inf")), pytest.raises(WorkerError, match=message):
+        annotator([loaded(images[0], key="17")])
 
 
 def test_annotating_prints_nothing_and_leaves_no_features_behind(
