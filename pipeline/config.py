@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from stages.errors import ConfigError
 from stages.image.crop import ImageConfig
 from stages.registry import AnyAnnotator, AnySource
+from stages.setting_errors import describe_errors
 from stages.settings import Settings
 from stages.web.config import FetchConfig
 
@@ -81,18 +82,7 @@ def check_config(tables: dict[str, Any], where: str, model: type[AnyConfig]) -> 
     try:
         return model.model_validate(tables)
     except ValidationError as error:
-        problems = "; ".join(_describe(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors())
-        raise ConfigError(f"{where} {problems}") from None
-
-
-def _describe(location: tuple[int | str, ...], message: str, got: object) -> str:
-    name = ".".join(str(part) for part in location) or "(top level)"
-    message = message.removeprefix("Value error, ")
-    if message == "Extra inputs are not permitted":
-        return f"{name} is no setting; see the neighbouring settings for its spelling"
-    if message == "Field required":
-        return f"{name} is missing"
-    return f"{name}: {message}, got {str(got)[:80]!r}" if "got" not in message else f"{name}: {message}"
+        raise ConfigError(f"{where} {describe_errors(error)}") from None
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from stages.errors import CheckpointError
 from stages.records import Condition
+from stages.setting_errors import setting_name
 from stages.weights.store import WeightsFile, load_state_dict
 from train.adapters.spatial import AdapterConfig, build_adapter
 from train.base.protocol import FeatureShape
@@ -130,10 +131,9 @@ def run_config(run: Path, file: RunFile) -> TrainConfig:
         return TrainConfig.model_validate(file.config)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
         raise CheckpointError(
-            f"{run / RUN_FILE} {where} must be a setting of this version, got {first['msg']}; use the condset that "
-            "trained it"
+            f"{run / RUN_FILE} {setting_name(first)} must be as this version of condset has it, got "
+            f"{str(first['input'])[:80]!r}; use the condset that trained it"
         ) from None
 
 
