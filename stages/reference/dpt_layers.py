@@ -143,7 +143,7 @@ def _residual(unit: Any) -> ResidualLayers:
 
 def _bake_weight_standardisation(backbone: nn.Module) -> None:
     """Replace each StdConv2dSame of timm by a plain convolution with the standardised weights (arXiv 1903.10520)."""
-    from timm.layers import StdConv2dSame
+    from timm.layers.std_conv import StdConv2dSame
 
     for parent in list(backbone.modules()):
         for name, layer in list(parent.named_children()):

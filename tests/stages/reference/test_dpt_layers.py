@@ -33,7 +33,7 @@ def test_every_layer_has_the_kind_and_the_size_that_the_depth_network_counts_on(
 
 
 def test_attention_is_made_of_the_layers_that_are_taken() -> None:
-    from timm.layers import Attention
+    from timm.layers.attention import Attention
 
     with taken_from("timm", by="stages/reference/dpt_layers.py"):
         published = Attention(64, num_heads=4, qkv_bias=True).eval()
