@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline import doctor
 from pipeline.commands.exchange.push import push
-from pipeline.commands.look import bench, weights
+from pipeline.commands.look import bench, doctor, weights
 from pipeline.commands.look.inspect import inspect
 from pipeline.commands.look.verify import verify
 from pipeline.commands.make.encode import encode
 from pipeline.commands.make.prepare import prepare
 
 if TYPE_CHECKING:
-    from pipeline.doctor import Finding
+    from pipeline.doctor.finding import Finding
 
 
 def mount(app: typer.Typer) -> None:

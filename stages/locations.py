@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from stages.errors import ConfigError
+from stages.extras import require
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -40,6 +41,8 @@ def file_system(location: str) -> "tuple[AbstractFileSystem, str]":
     local = local_path(location)
     if local is not None:
         return LocalFileSystem(), str(local.absolute()).rstrip("/")
+    if location.startswith("s3://"):
+        require("s3")
     try:
         files, path = fsspec.core.url_to_fs(location)
     except (ValueError, ImportError) as error:

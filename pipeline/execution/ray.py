@@ -24,7 +24,7 @@ from pipeline.config import PrepareConfig
 from pipeline.dataset.numerics import Numerics, numerics_of
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.shards import ShardRecord
-from pipeline.doctor import Finding, Level
+from pipeline.doctor.finding import Finding, Level
 from pipeline.execution.origins import LoadedShard
 from pipeline.execution.resources import Allocation, Resources, allocate, this_machine
 from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work

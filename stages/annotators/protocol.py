@@ -47,7 +47,10 @@ class AnnotatorConfig(Protocol):
         ...
 
     def resolved_dtype(self, device: str) -> str:
-        """The dtype that the network runs in on this device ("none" without a network); ConfigError if impossible."""
+        """The dtype that the network runs in on this device ("none" without a network).
+
+        Raises ConfigError if that is impossible, or if a library that the network needs is not installed.
+        """
         ...
 
     def build(self, device: str, weights: WeightsStore) -> Annotator:

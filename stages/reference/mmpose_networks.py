@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 from stages.errors import WeightsError
+from stages.extras import needs
 from stages.weights.store import WeightsFile, load_state_dict
 
 ConfigValue: TypeAlias = (
@@ -35,9 +36,12 @@ ALIASED = {f"xtcocotools{part}": f"pycocotools{part}" for part in ("", ".coco", 
 
 @contextmanager
 def placeholders() -> Iterator[None]:
-    """Make mmpose importable within the context, whatever of mmcv.ops, mmdet and xtcocotools is missing."""
+    """Make mmpose importable within the context, whatever of mmcv.ops, mmdet and xtcocotools is missing.
+
+    Raises ConfigError if mmpose itself, or another library of the extra "keypose", is not installed.
+    """
     entered: list[str] = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), needs("keypose"):
         warnings.simplefilter("ignore")  # mmcv-lite, pkg_resources: nothing that the user can act upon
         try:
             for name, placeholder in _missing_modules():

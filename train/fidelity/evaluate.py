@@ -16,6 +16,7 @@ from pipeline.config import ExecutionConfig
 from pipeline.dataset.fingerprint import Inputs, fingerprint
 from pipeline.execution.inline import Executor
 from stages.errors import ConfigError
+from stages.extras import require
 from stages.hardware.precision import Dtype
 from stages.weights.store import WeightsStore
 from train.base.config import StableDiffusionConfig, model_name
@@ -27,7 +28,7 @@ from train.fidelity.held_out import HeldOut, HeldOutConfig
 from train.fidelity.measures.measures import Fidelity, fidelity_of
 from train.fidelity.pictures import Pictures
 from train.fidelity.protocol_figures import judge
-from train.fidelity.protocols import EvalProtocol, open_networks, protocol_of
+from train.fidelity.protocols import EvalProtocol, FigureName, open_networks, protocol_of
 from train.fidelity.report import (
     EVAL_FORMAT,
     EvalReport,
@@ -112,6 +113,8 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     extraction.check()
     if protocol is not None:
         protocol.check(held_out.size_pixels)
+        if FigureName.FID in protocol.figures:
+            require("eval")
         for model in protocol.models:
             store.resolve(model)
     report = _report(job, runs, held_out, drawing, inputs)

@@ -18,6 +18,7 @@ from stages.annotators.keypose.one_stage import OneStageEstimator
 from stages.annotators.keypose.person_detector import load_person_detector
 from stages.annotators.keypose.skeleton import draw_skeleton, visible_persons
 from stages.annotators.keypose.top_down import TopDownEstimator
+from stages.extras import require
 from stages.hardware.precision import Dtype, resolve_dtype
 from stages.records import (
     ArrayMember,
@@ -104,7 +105,10 @@ class KeyposeConfig(Settings):
         return ((published.weights, self.weights), *detector)
 
     def resolved_dtype(self, device: str) -> str:
-        return "none" if self.from_ == "annotations" else resolve_dtype(self.dtype, device)
+        if self.from_ == "annotations":
+            return "none"
+        require("keypose")
+        return resolve_dtype(self.dtype, device)
 
     def build(self, device: str, weights: WeightsStore) -> "KeyposeAnnotator":
         if self.from_ == "annotations":

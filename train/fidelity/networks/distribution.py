@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.errors import ConfigError, WeightsError
+from stages.extras import needs
 from stages.records import UInt8Array
 from stages.weights.store import WeightsFile, load_state_dict
 
@@ -32,7 +33,8 @@ class InceptionFeatures(nn.Module):
 
     def __init__(self, file: WeightsFile) -> None:
         """Load the network; WeightsError if the file holds another one."""
-        from torch_fidelity import feature_extractor_inceptionv3 as inception  # type: ignore[import-untyped]
+        with needs("eval"):
+            from torch_fidelity import feature_extractor_inceptionv3 as inception  # type: ignore[import-untyped]
 
         super().__init__()
         # torch-fidelity unpickles whatever it is given. So it is given what was read with weights_only, written anew.
@@ -57,7 +59,8 @@ class FrechetDistance:
 
     def __init__(self, features: nn.Module, device: str) -> None:
         """Take a network on `device` that maps (batch, 3, height, width) uint8 to (batch, `num_features`)."""
-        from torchmetrics.image.fid import FrechetInceptionDistance
+        with needs("eval"):
+            from torchmetrics.image.fid import FrechetInceptionDistance
 
         self._metric = FrechetInceptionDistance(feature=features).to(device)
         self._pictures = 0

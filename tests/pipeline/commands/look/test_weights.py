@@ -117,7 +117,7 @@ def test_a_misspelt_model_is_an_error_before_the_first_download(tmp_path: Path) 
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("module", ["pipeline.commands.look.weights", "pipeline.doctor"])
+@pytest.mark.parametrize("module", ["pipeline.commands.look.weights", "pipeline.commands.look.doctor"])
 def test_the_help_page_imports_nothing_heavy(module: str) -> None:
     heavy = ("torch", "numpy", "huggingface_hub", "psutil", "filelock", "pydantic", "rich.table", "urllib.request")
     script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

@@ -1,0 +1,95 @@
+"""`condset doctor [--json]`: what works on this machine, and what to do about the rest. Exit 2 if a command will fail.
+
+Nothing heavy is imported at module level: `condset --help` loads this file.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from pipeline.doctor.examine import Diagnosis
+    from pipeline.doctor.finding import Finding
+
+COLUMNS = 100
+"""Where nobody says how wide the output may be, as in a pipe: two tables fit, and an issue shows them unbroken."""
+
+
+def command(check_ray: "Callable[[], Finding]") -> Callable[..., None]:
+    """Return the typer command `doctor`. `check_ray` is called for `--ray` alone: only the executor may import ray."""
+
+    def doctor(
+        weights_dir: Annotated[
+            Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
+        ] = None,
+        network: Annotated[bool, typer.Option("--network", help="Ask the servers of the weights too.")] = False,
+        ray: Annotated[bool, typer.Option("--ray", help="Start a local Ray instance and stop it again.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+    ) -> None:
+        """Say what of this machine and this installation works, and what to do about the rest."""
+        import json
+        from dataclasses import asdict
+
+        from pipeline.doctor.examine import examine
+
+        diagnosis = examine(weights_dir, network=network, check_ray=check_ray if ray else None)
+        if as_json:
+            print(json.dumps(asdict(diagnosis), indent=2))
+        else:
+            show(diagnosis)
+        if diagnosis.has_problems:
+            raise typer.Exit(2)
+
+    return doctor
+
+
+def show(diagnosis: "Diagnosis") -> None:
+    """Print the findings as a table, and the weights as another."""
+    import os
+
+    from rich.console import Console
+
+    console = Console(width=None if "COLUMNS" in os.environ or os.isatty(1) else COLUMNS)
+    console.print(_findings(diagnosis))
+    console.print(_weights(diagnosis))
+
+
+def _findings(diagnosis: "Diagnosis") -> "RenderableType":
+    from rich.table import Column, Table
+
+    table = Table(Column("what", no_wrap=True), "", Column("found", overflow="fold"), Column("do", overflow="fold"))
+    for each in diagnosis.findings:
+        table.add_row(each.subject, _coloured(each.level), _plain(each.found), _plain(each.advice))
+    return table
+
+
+def _weights(diagnosis: "Diagnosis") -> "RenderableType":
+    from rich.table import Column, Table
+
+    table = Table(
+        Column("weights", no_wrap=True),
+        "",
+        Column("size", no_wrap=True, justify="right"),
+        Column("where", overflow="fold"),
+        Column("do", overflow="fold"),
+    )
+    for each in diagnosis.weights:
+        size = f"{each.size_bytes / 1e6:.1f} MB" if each.size_bytes else "unknown"
+        where = _plain(each.path) if each.path else "missing"
+        table.add_row(each.model, _coloured(each.level), size, where, _plain(each.advice))
+    return table
+
+
+def _coloured(level: str) -> str:
+    return f"[{ {'ok': 'green', 'warning': 'yellow', 'problem': 'red'}[level] }]{level}[/]"
+
+
+def _plain(text: str) -> str:
+    """Keep rich from reading a path with brackets as markup."""
+    from rich.markup import escape
+
+    return escape(text)
