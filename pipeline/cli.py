@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.commands.exchange.fetch import fetch
 from pipeline.commands.exchange.push import push
 from pipeline.commands.look import bench, doctor, weights
 from pipeline.commands.look.inspect import inspect
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    for command in (prepare, verify, inspect, push, encode):
+    for command in (fetch, prepare, verify, inspect, push, encode):
         app.command()(command)
     app.add_typer(weights.app, name="weights")
     app.add_typer(bench.app, name="bench")

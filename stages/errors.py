@@ -2,7 +2,7 @@
 
     CondsetError
     ├── ConfigError        a setting is wrong
-    ├── SourceError        an image-caption collection cannot be listed
+    ├── SourceError        an image-caption collection cannot be listed or fetched
     ├── WeightsError       a network's weights are missing or are not the ones they claim to be
     ├── WorkerError        a worker failed for a reason that no retry fixes
     ├── ShardConflict      the output directory holds another data set
@@ -26,7 +26,7 @@ class ConfigError(CondsetError):
 
 
 class SourceError(CondsetError):
-    """An image-caption collection cannot be listed: a file is missing or has another layout."""
+    """An image-caption collection cannot be listed or fetched: a file is missing or has another layout."""
 
 
 class WeightsError(CondsetError):

@@ -1,8 +1,13 @@
 """A web server on the loopback address that serves a few files, and breaks off, refuses or lies where its path says so.
 
-/file            the file                 /drops/file       half of it the first time, the rest when asked for
-/norange/file    whole, whatever is asked /page/file        a web page in its place
-... the words in the path before the last slash add up: /drops-norange/file
+    /file            the file                       /drops/file     half of it the first time
+    /norange/file    whole, whatever is asked for   /stalls/file    half of it, and then nothing
+    /nolength/file   without its length             /page/file      a web page in its place
+    /nohead/file     no answer to HEAD              /busy/file      503 the first two times
+    /wrong/file      backwards                      /mute/file      no answer
+    /vast/file       said to be a petabyte long     /missing/file   404
+
+What stands before the last slash adds up: /drops-norange/file.
 """
 
 import http.server
@@ -24,6 +29,9 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.files = files
         self.requests: list[tuple[str, str | None]] = []
         self.hits: Counter[str] = Counter()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away in the middle is part of the play."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
@@ -72,7 +80,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(PAGE)
         else:
-            self.send_body(body, asked, drop="cut" in self.ways or ("drops" in self.ways and times == 1))
+            self.send_body(body, asked, drop="stalls" in self.ways or ("drops" in self.ways and times == 1))
 
     def send_body(self, body: bytes, asked: str | None, drop: bool) -> None:
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and "norange" not in self.ways else 0
@@ -89,6 +97,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         rest = body[start:]
         self.wfile.write(rest[: len(rest) // 2] if drop else rest)
+        if "stalls" in self.ways:
+            self.connection.recv(1)  # until the client goes away
 
     def send_type_and_length(self, body: bytes, start: int) -> None:
         self.send_header("Content-Type", "text/html; charset=utf-8" if body == PAGE else "application/octet-stream")

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from stages.errors import CondsetError
 from stages.file_hash import file_sha256
-from stages.web.progress import Progress
+from stages.web.progress import Progress, Show, no_progress
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 10.0
@@ -83,9 +83,7 @@ def announced_bytes(file: WebFile) -> int | None:
         raise _unreachable(file, _words(error)) from error
 
 
-def download(
-    file: WebFile, progress: Progress = lambda received, total: None, first_pause_seconds: float = 1.0
-) -> None:
+def download(file: WebFile, show: Show = no_progress, first_pause_seconds: float = 1.0) -> None:
     """Fetch a file to its destination, which afterwards exists and has been checked (or was there before).
 
     A broken transfer is taken up where it stopped, up to 5 times in a row without a new byte; no connection at all in
@@ -97,8 +95,10 @@ def download(
         lock = file.destination.with_name(file.destination.name + ".lock")
         with FileLock(lock):
             if not file.destination.is_file():
-                _receive(file, progress, first_pause_seconds)
-                _check(file)
+                with show(file.destination.name) as progress:
+                    _receive(file, progress, first_pause_seconds)
+                with show(f"checking {file.destination.name}") as progress:
+                    _check(file, progress)
                 file.partial.replace(file.destination)
             # Who waits for it, or comes later and makes a new one, finds the destination.
             lock.unlink(missing_ok=True)
@@ -191,16 +191,16 @@ def _length(file: WebFile, answer: http.client.HTTPResponse, offset: int) -> int
 
 def _read(answer: http.client.HTTPResponse) -> bytes:
     try:
-        return answer.read(_CHUNK_BYTES)
+        return answer.read1(_CHUNK_BYTES)  # what is there, so that a stall costs nothing that has arrived
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(_words(error)) from error
 
 
-def _check(file: WebFile) -> None:
+def _check(file: WebFile, progress: Progress) -> None:
     """Delete `file.partial` and raise `file.error` if it is not the file that was meant."""
     received = _size(file.partial)
     # Clocks of file systems tick every few milliseconds: a deleted partial file and its successor can look the same.
-    digest = file_sha256(file.partial, fresh=True)
+    digest = file_sha256(file.partial, fresh=True, progress=progress)
     if digest.startswith(file.sha256) and file.size_bytes in (None, received):
         return
     file.partial.unlink()

@@ -2,13 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that there will be (None if nobody knows)."""
 
+Show: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
+"""Shows the progress of what it is told the name of, as long as its block runs."""
+
 LINE_INTERVAL_SECONDS = 30.0
+
+
+@contextmanager
+def no_progress(label: str) -> Iterator[Progress]:
+    """Show nothing."""
+    yield lambda passed, total: None
 
 
 @contextmanager
@@ -38,7 +47,7 @@ class ProgressLines:
         self, label: str, write: Callable[[str], None], interval_seconds: float = LINE_INTERVAL_SECONDS
     ) -> None:
         self._label, self._write, self._interval_seconds = label, write, interval_seconds
-        self._started = self._said = time.monotonic()
+        self._started = self._said = self._last = time.monotonic()
         self._first: int | None = None
         self._passed = 0
 
@@ -46,23 +55,23 @@ class ProgressLines:
         """Note how far it is, and say so if it is time."""
         if self._first is None:
             self._first = passed  # what an earlier attempt brought says nothing about the speed of this one
-        self._passed = passed
-        now = time.monotonic()
-        if now - self._said >= self._interval_seconds:
-            self._said = now
+        self._passed, self._last = passed, time.monotonic()
+        if self._last - self._said >= self._interval_seconds:
+            self._said = self._last
             of = f" of {in_words(total)}" if total else ""
-            rate = self._rate(now)
+            rate = self._rate
             left = f", {(total - passed) / rate:.0f} s left" if total and rate else ""
             self._write(f"{self._label}: {in_words(passed)}{of}, {in_words(rate)}/s{left}")
 
     def end(self) -> None:
         """Say what it came to, if anything has passed at all."""
         if self._first is not None:
-            self._write(f"{self._label}: {in_words(self._passed)}, {in_words(self._rate(time.monotonic()))}/s")
+            self._write(f"{self._label}: {in_words(self._passed)}, {in_words(self._rate)}/s")
 
-    def _rate(self, now: float) -> float:
-        """Bytes per second since the first ones."""
-        return (self._passed - (self._first or 0)) / max(now - self._started, 1e-9)
+    @property
+    def _rate(self) -> float:
+        """Bytes per second until the last ones came."""
+        return (self._passed - (self._first or 0)) / max(self._last - self._started, 1e-9)
 
 
 def in_words(count_bytes: float) -> str:

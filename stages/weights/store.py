@@ -127,8 +127,7 @@ class WeightsStore:
             return self._from_hub(model, model.source)
         destination = next(self._directories(), cache_directory()) / model.file
         file = WebFile(model.url, destination, WeightsError, "--weights-dir", model.sha256, model.size_bytes)
-        with progress_bar(model.name) as progress:
-            download(file, progress)
+        download(file, progress_bar)
         return destination
 
     def _from_hub(self, model: Model, source: HubFile) -> Path:

@@ -80,8 +80,10 @@ def _read(root: str, name: str) -> "COCO":
         with contextlib.redirect_stdout(io.StringIO()):
             annotations = COCO(str(path))
     except FileNotFoundError:
-        fix = "; or set source.keypoints = false" if "keypoints" in name else ""
-        raise SourceError(f"{path} must be COCO's annotation file, got no file; unpack COCO there{fix}") from None
+        fix = ", or set source.keypoints = false" if "keypoints" in name else ""
+        raise SourceError(
+            f"{path} must be COCO's annotation file, got no file; `condset fetch coco17 --out {root}` brings it{fix}"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SourceError(f"{path} must be JSON, got {error}; download it again") from None
     except (KeyError, TypeError, AssertionError) as error:

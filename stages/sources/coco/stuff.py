@@ -51,7 +51,8 @@ class CocoStuffSource(Settings):
         maps = Path(self.root) / MAPS / self.split
         if not maps.is_dir():
             raise SourceError(
-                f"{maps} must be a directory of label maps, got none; unpack stuffthingmaps_trainval2017.zip there"
+                f"{maps} must be a directory of label maps, got none; `condset fetch coco_stuff --split {self.split}"
+                f" --out {self.root}` brings them"
             )
         return to_batches(self._with_labels(row) for row in list_coco(self.root, self.split, self.keypoints))
 
@@ -64,7 +65,9 @@ def read_labels(path: Path) -> dict[int, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise SourceError(f"{path} must list the categories, got no file; it comes with COCO-Stuff") from None
+        raise SourceError(
+            f"{path} must list the categories, got no file; `condset fetch coco_stuff` writes it"
+        ) from None
     labels = {}
     for line in filter(None, map(str.strip, lines)):
         match = re.fullmatch(r"(\d{1,3}): (.+)", line)

@@ -5,12 +5,14 @@ import resource
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from stages.errors import WeightsError
 from stages.web.download import WebFile, announced_bytes, download, why_unreachable
+from stages.web.progress import Progress
 from tests.file_server import FileServer, serve_files
 
 BODY = bytes(range(256)) * 8192
@@ -53,9 +55,19 @@ def test_the_first_digits_of_the_hash_are_enough(server: FileServer, tmp_path: P
 
 def test_progress_ends_at_the_whole_size(server: FileServer, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    download(wanted(server.url("file"), tmp_path / "file"), lambda received, total: seen.append((received, total)))
-    assert seen[-1] == (len(BODY), len(BODY))
-    assert [received for received, _ in seen] == sorted(received for received, _ in seen)
+    labels: list[str] = []
+
+    @contextmanager
+    def show(label: str) -> Iterator[Progress]:
+        labels.append(label)
+        yield lambda received, total: seen.append((received, total))
+
+    download(wanted(server.url("file"), tmp_path / "file"), show)
+    assert labels == ["file", "checking file"]
+    received, checked = seen[:-3], seen[-3:]  # the hash is made in pieces of a megabyte
+    for part in (received, checked):
+        assert part[-1] == (len(BODY), len(BODY))
+        assert part == sorted(part)
 
 
 def test_a_dropped_connection_is_taken_up_where_it_broke(server: FileServer, tmp_path: Path) -> None:

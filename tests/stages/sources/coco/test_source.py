@@ -120,7 +120,8 @@ def test_an_image_described_otherwise_is_named(tmp_path: Path, changes: dict[str
 
 def test_a_missing_file_of_captions_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        SourceError, match=r"captions_val2017\.json must be COCO's annotation file, got no file; unpack COCO"
+        SourceError,
+        match=r"captions_val2017\.json must be COCO's annotation file, got no file; `condset fetch coco17",
     ):
         rows(CocoSource(root=str(tmp_path), split="val2017"))
 
@@ -128,7 +129,7 @@ def test_a_missing_file_of_captions_is_named(tmp_path: Path) -> None:
 def test_missing_keypoints_can_be_left_out(tmp_path: Path) -> None:
     source = write_annotations(tmp_path)
     (tmp_path / "annotations/person_keypoints_val2017.json").unlink()
-    with pytest.raises(SourceError, match=r"person_keypoints_val2017\.json .*; or set source\.keypoints = false"):
+    with pytest.raises(SourceError, match=r"person_keypoints_val2017\.json .*, or set source\.keypoints = false"):
         rows(source)
     assert len(rows(CocoSource(root=str(tmp_path), split="val2017", keypoints=False))) == 2
 

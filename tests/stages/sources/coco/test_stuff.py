@@ -86,13 +86,15 @@ def test_missing_labels_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         read_labels(tmp_path / "labels.txt")
     assert str(caught.value) == (
-        f"{tmp_path}/labels.txt must list the categories, got no file; it comes with COCO-Stuff"
+        f"{tmp_path}/labels.txt must list the categories, got no file; `condset fetch coco_stuff` writes it"
     )
 
 
 def test_missing_maps_are_named(shared: Path) -> None:
     source = CocoStuffSource(root=str(shared / "data/coco17"), split="train2017")
-    with pytest.raises(
-        SourceError, match=r"stuffthingmaps/train2017 must be a directory of label maps, got none; unpack"
-    ):
+    with pytest.raises(SourceError) as caught:
         list(source.batches())
+    assert str(caught.value) == (
+        f"{source.root}/stuffthingmaps/train2017 must be a directory of label maps, got none; `condset fetch coco_stuff"
+        f" --split train2017 --out {source.root}` brings them"
+    )

@@ -1,0 +1,1 @@
+"""Where published collections of pictures come from: which archives they are, and how those get onto the disk."""
