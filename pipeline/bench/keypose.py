@@ -68,17 +68,15 @@ def build_reference(config: KeyposeConfig, weights: Path, device: str) -> Run:
     import logging
     import warnings
 
-    from stages.reference.mmpose_networks import placeholders
+    from stages.reference.mmpose_networks import config_file, placeholders
     from stages.weights.store import load_state_dict
 
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     with placeholders():
-        import mmpose
         from mmpose.apis import MMPoseInferencer
 
-        configs = Path(mmpose.__file__).parent / ".mim" / "configs" / "body_2d_keypoint"
-        inferencer = MMPoseInferencer(str(configs / f"{POSE_MODELS[config.model].config}.py"), device=device)
+        inferencer = MMPoseInferencer(str(config_file(POSE_MODELS[config.model].config)), device=device)
     # The inferencer's own loading would refuse the arrays that published checkpoints hold beside the weights. As it
     # does, constants that mmpose computes need not be in the file.
     network = inferencer.inferencer.model
@@ -124,12 +122,11 @@ def random_rtmo(model: OneStageModel, size_pixels: int, path: Path) -> Path:
 
 
 def _learn_statistics(network: Any, inputs_bchw: "Tensor") -> None:
-    import torch
+    from stages.reference.mmpose_networks import batch_norms
 
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
-            layer.momentum = None
-            layer.reset_running_stats()
+    for layer in batch_norms(network):
+        layer.momentum = None
+        layer.reset_running_stats()
     network.train()
     network.head(network.extract_feat(inputs_bchw))
     network.eval()

@@ -23,6 +23,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from stages.errors import ShardCorrupt
 from stages.image.crop import ImageConfig
+from stages.image.pillow_internals import format_by_signature, ran_out_of_data, scan_start
 from stages.image.pillow_warnings import pillow_warnings_ignored
 from stages.records import Reason, Rejection, UInt8Array
 
@@ -166,16 +167,16 @@ def _scan_ends_early(image: ImageFile.ImageFile, data: bytes, opener: _Opener) -
     that stops early runs out of data (all but 2 of 2,844, which lacked a block or so). Of a progressive file this
     finds a cut in the first scan; one in a later scan leaves no block out, only detail, and is not found.
     """
-    scan_start = image.fp.tell() if isinstance(image, JpegImageFile) and image.fp is not None else 0
+    start = scan_start(image)
     image.load()
-    if not scan_start:
+    if not start:
         return False
     last_pixel = image.getpixel((image.width - 1, image.height - 1))
     levels = last_pixel if isinstance(last_pixel, tuple) else (last_pixel,)
     if not set(levels) <= {127, 128}:  # inverted CMYK gives 127
         return False
-    end = data.find(b"\xff\xd9", scan_start)
-    if end < 0 or data.find(b"\xff\xda", scan_start, end) >= 0:  # several scans
+    end = data.find(b"\xff\xd9", start)
+    if end < 0 or data.find(b"\xff\xda", start, end) >= 0:  # several scans
         return False
     try:
         opener(io.BytesIO(data[:end] + bytes(8))).load()
@@ -192,17 +193,13 @@ def _is_cut_short(name: str, data: bytes, error: Exception) -> bool:
         "WebP": int.from_bytes(data[4:8], "little") + 8 > len(data),
         "GIF": not data.endswith(b";"),
     }
-    return ends_early[name] or "truncated" in str(error).lower()
+    return ends_early[name] or ran_out_of_data(error)
 
 
 def _reject_unknown(key: str, data: bytes) -> Rejection:
     """Name the format if its signature is one that Pillow knows, without running any of Pillow's other parsers."""
-    Image.init()
-    prefix = data[:16].ljust(16, b"\0")
-    for name in Image.ID:
-        accept = Image.OPEN[name][1]
-        if accept is not None and accept(prefix):
-            return Rejection(key, Reason.UNSUPPORTED_FORMAT, f"expected JPEG, PNG, WebP or GIF, got {name}")
+    if name := format_by_signature(data):
+        return Rejection(key, Reason.UNSUPPORTED_FORMAT, f"expected JPEG, PNG, WebP or GIF, got {name}")
     start = ascii(data[:32].decode("latin-1"))
     return Rejection(key, Reason.NOT_AN_IMAGE, f"expected JPEG, PNG, WebP or GIF, got {len(data)} bytes: {start}")
 

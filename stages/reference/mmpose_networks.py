@@ -9,6 +9,7 @@ those that cannot be imported: who has the real package gets the real package. W
 """
 
 import importlib
+import importlib.util
 import sys
 import warnings
 from collections.abc import Iterator
@@ -116,19 +117,33 @@ def ignore_deprecations() -> None:
     warnings.filterwarnings("ignore", r"torch\.meshgrid: in an upcoming release", UserWarning)
 
 
-def build_estimator(config_name: str) -> Estimator:
-    """Build a pose estimator with random weights.
+def configs_directory() -> Path:
+    """Return where mmpose's configurations and metafiles of pose estimators lie; mmpose itself is not imported.
 
-    `config_name` is a file of mmpose's configs/body_2d_keypoint without ".py", such as
-    "rtmo/body7/rtmo-s_8xb32-600e_body7-640x640". Downloads and prints nothing.
+    The wheel of 1.3.2, the last release, holds them in this hidden folder, and no function that says so.
+    """
+    found = importlib.util.find_spec("mmpose")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("package mmpose must be installed, got no such package; run uv sync", name="mmpose")
+    return Path(found.origin).parent / ".mim" / "configs" / "body_2d_keypoint"
+
+
+def config_file(config_name: str) -> Path:
+    """Return the file of a configuration, such as "rtmo/body7/rtmo-s_8xb32-600e_body7-640x640"."""
+    return configs_directory() / f"{config_name}.py"
+
+
+def build_estimator(config_name: str) -> Estimator:
+    """Build a pose estimator with random weights, as a configuration of mmpose says (see `config_file`).
+
+    Downloads and prints nothing.
     """
     with placeholders():
         import mmpose.models
         from mmengine.config import Config
         from mmengine.registry import DefaultScope
 
-        configs = Path(mmpose.__file__).parent / ".mim" / "configs" / "body_2d_keypoint"
-        config = Config.fromfile(configs / f"{config_name}.py")
+        config = Config.fromfile(config_file(config_name))
         with DefaultScope.overwrite_default_scope("mmpose"):
             network = mmpose.models.build_pose_estimator(_without_dropped(config.model.to_dict()))
     width, height = config.codec.input_size
@@ -143,6 +158,15 @@ def build_estimator(config_name: str) -> Estimator:
         tuple(preprocessor.mean),
         tuple(preprocessor.std),
     )
+
+
+def batch_norms(network: Any) -> Iterator[Any]:
+    """Yield the batch norms of an estimator; RTMPose's are those that several GPUs would share."""
+    from torch import nn
+
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm):
+            yield layer
 
 
 def _without_dropped(value: ConfigValue) -> ConfigValue:
@@ -166,7 +190,7 @@ def load_estimator_weights(estimator: Estimator, file: WeightsFile) -> None:
     try:
         missing = trained.intersection(network.load_state_dict(state, strict=False).missing_keys)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"weights {file.path} must be of this network, got {reason}; give another file") from error
     if missing:
         raise WeightsError(

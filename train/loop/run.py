@@ -134,9 +134,8 @@ class _Steps:
             if self._worker.count > 1:  # the others wait for this one's gradients
                 raise
             self._save_unless_mid_step()
-            reason = str(error).partition(".")[0]
             raise WorkerError(
-                f"training must fit in the GPU's memory, got {reason} after step {self._position.step}; lower "
+                f"training must fit in the GPU's memory, got none left after step {self._position.step}; lower "
                 "loop.batch_size and raise loop.accumulation, set loop.gradient_checkpointing = true, or lower "
                 "validation.preview_samples"
             ) from error

@@ -61,7 +61,7 @@ def load_person_detector(file: WeightsFile, device: str, person_threshold: float
     try:
         network = faster_rcnn(load_state_dict(file))
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"detector_weights {file.path} must be of torchvision's fasterrcnn_resnet50_fpn, got {reason}; "
             "give another file"

@@ -26,8 +26,7 @@ def _pattern(pattern: str) -> str:
     try:
         pc.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid as error:
-        reason = str(error).partition("Invalid regular expression: ")[2] or str(error)
-        raise ValueError(f"must be a regular expression of RE2, got {pattern!r} ({reason})") from None
+        raise ValueError(f"must be a regular expression of RE2, got {pattern!r} ({error})") from None
     return pattern
 
 

@@ -5,7 +5,8 @@
 
 Every byte of the file is accounted for: it ends in the zeros that close a tar, or a `TarCut` says where reading had to
 stop. Python's tarfile alone ends without a word at a damaged header, at a cut between two members, and at the zeros in
-the middle of concatenated tars.
+the middle of concatenated tars. Two attributes of its TarFile are used here alone and not documented (Python 3.11 to
+3.14): `offset`, where the next header is, and `members`, which would keep every header of the tar.
 """
 
 import io
@@ -73,7 +74,7 @@ def read_members(file: BinaryIO) -> Iterator[TarMember | TarCut]:
         try:
             tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
             while (info := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header of the tar
+                tar.members.clear()  # type: ignore[attr-defined]
                 stop = info.offset_data + info.size
                 if stop > size:
                     yield TarCut(info.name, f"ends at byte {size}, where {info.name!r} would end at {stop}")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,19 @@ def test_everything_is_looked_at_and_nothing_is_a_problem_here() -> None:
     assert not [each for each in findings if each.level is Level.PROBLEM and each.subject != "GPU"]
 
 
-def test_the_servers_silence_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "")
-    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies of its first call
+@pytest.fixture
+def _unreachable_proxy() -> Iterator[None]:
+    """Send urllib through a proxy that is not there; it remembers the proxies of when its opener was built."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        environment.setenv("NO_PROXY", "")
+        urllib.request.install_opener(urllib.request.build_opener())
+        yield
+    urllib.request.install_opener(urllib.request.build_opener())
+
+
+@pytest.mark.usefixtures("_unreachable_proxy")
+def test_the_servers_silence_is_a_warning() -> None:
     asked = [finding for finding in examine(network=True).findings if finding.subject == "network"]
     assert {finding.found.split(": ")[1] for finding in asked} == {"Connection refused"}
     assert {finding.level for finding in asked} == {Level.WARNING}

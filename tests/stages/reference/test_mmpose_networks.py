@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from stages.errors import WeightsError
-from stages.reference.mmpose_networks import Estimator, build_estimator, load_estimator_weights, placeholders
+from stages.reference.mmpose_networks import (
+    Estimator,
+    batch_norms,
+    build_estimator,
+    config_file,
+    configs_directory,
+    load_estimator_weights,
+    placeholders,
+)
 from stages.weights.store import WeightsFile
+from tests.library_changes import taken_from
 
 RTMO = "rtmo/body7/rtmo-t_8xb32-600e_body7-416x416"
 RTMPOSE = "rtmpose/body8/rtmpose-t_8xb256-420e_body8-256x192"
@@ -59,6 +68,20 @@ def _stand_in_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] in ("mmdet", "xtcocotools")]:
         del sys.modules[name]
+
+
+def test_the_configurations_are_where_mmpose_had_them() -> None:
+    with taken_from("mmpose", by="stages/reference/mmpose_networks.py"):
+        assert config_file(RTMO).is_file()
+        assert config_file(RTMPOSE).is_file()
+        assert next(configs_directory().rglob("*.yml")).is_file()
+
+
+@pytest.mark.parametrize("config_name", [RTMO, RTMPOSE])
+def test_every_layer_that_keeps_statistics_is_a_batch_norm(config_name: str) -> None:
+    network = build_estimator(config_name).network
+    with_statistics = {id(layer) for layer in network.modules() if hasattr(layer, "running_mean")}
+    assert {id(layer) for layer in batch_norms(network)} == with_statistics
 
 
 @pytest.mark.slow
@@ -142,7 +165,5 @@ def test_a_missing_tensor_is_an_error_that_names_it(rtmo: Estimator, tmp_path: P
 
 def test_weights_of_another_size_are_refused(rtmo: Estimator, tmp_path: Path) -> None:
     state = dict(rtmo.network.state_dict()) | {"head.dcc.pos_enc": torch.zeros(5, 5)}
-    with pytest.raises(
-        WeightsError, match=r"own\.pth must be of this network, got size mismatch for head\.dcc\.pos_enc"
-    ):
+    with pytest.raises(WeightsError, match=r"own\.pth must be of this network, got .*head\.dcc\.pos_enc"):
         load_estimator_weights(rtmo, saved(state, tmp_path))

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from stages.reference.mmpose_networks import configs_directory
 from stages.weights.catalogue import MODELS, HubFile, Model
 
 MMPOSE_MODELS = [model for model in MODELS.values() if "openmmlab" in model.url]
@@ -22,8 +23,8 @@ def package(name: str) -> Path:
 
 def published_by_mmpose() -> set[str]:
     """Every weights URL in the metafiles that ship inside the mmpose wheel."""
-    configs = package("mmpose") / ".mim" / "configs" / "body_2d_keypoint"
-    return {url for path in configs.rglob("*.yml") for url in re.findall(r"^ *Weights: (\S+)$", path.read_text(), re.M)}
+    metafiles = configs_directory().rglob("*.yml")
+    return {url for path in metafiles for url in re.findall(r"^ *Weights: (\S+)$", path.read_text(), re.M)}
 
 
 def test_every_mmpose_address_is_in_mmposes_own_metafiles() -> None:

@@ -25,7 +25,7 @@ from stages.records import (
     Rejection,
     StoredSample,
 )
-from stages.reference.mmpose_networks import build_estimator, ignore_deprecations
+from stages.reference.mmpose_networks import batch_norms, build_estimator, ignore_deprecations
 from stages.settings import plain
 from stages.weights.catalogue import MODELS
 from stages.weights.store import WeightsStore
@@ -123,9 +123,8 @@ def random_weights(directory: Path) -> Path:
     """Save weights of RTMO-s that take a good many places in any image for persons."""
     torch.manual_seed(0)
     network = build_estimator(POSE_MODELS["rtmo-s"].config).network
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
-            layer.momentum = None
+    for layer in batch_norms(network):
+        layer.momentum = None
     image_bchw = torch.from_numpy(sample().image_hwc.copy()).permute(2, 0, 1)[None].float()
     ignore_deprecations()
     with torch.no_grad():

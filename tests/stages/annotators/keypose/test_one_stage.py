@@ -14,7 +14,7 @@ from stages.annotators.keypose.network import load_pose_network
 from stages.annotators.keypose.one_stage import OneStageEstimator
 from stages.hardware.precision import ResolvedDtype
 from stages.records import Float32Array, UInt8Array
-from stages.reference.mmpose_networks import ignore_deprecations, placeholders
+from stages.reference.mmpose_networks import batch_norms, config_file, ignore_deprecations, placeholders
 from stages.weights.store import WeightsFile
 
 CANDIDATES = 3
@@ -71,12 +71,10 @@ def random_reference(config_name: str, photographs: Sequence[UInt8Array], direct
     """Build a network whose random weights behave on photographs: no overflow, small boxes, moderate scores."""
     torch.manual_seed(0)
     with placeholders():
-        import mmpose
         from mmengine.dataset import Compose
         from mmpose.apis import init_model
 
-        config = Path(mmpose.__file__).parent / ".mim/configs/body_2d_keypoint" / f"{config_name}.py"
-        network = init_model(config, device="cpu")
+        network = init_model(config_file(config_name), device="cpu")
         prepare = Compose(network.cfg.test_dataloader.dataset.pipeline)
         inputs_bchw = torch.stack([prepare({"img": image[..., ::-1]})["inputs"] for image in photographs]).float()
         give_statistics(network, inputs_bchw)
@@ -90,10 +88,9 @@ def random_reference(config_name: str, photographs: Sequence[UInt8Array], direct
 
 def give_statistics(network: Any, inputs_bchw: torch.Tensor) -> None:
     """Let the batch norms see photographs, and tame what follows them: exp() of a box, softmax of 256 bins."""
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
-            layer.momentum = None
-            layer.reset_running_stats()
+    for layer in batch_norms(network):
+        layer.momentum = None
+        layer.reset_running_stats()
     network.train()
     with torch.no_grad():
         network.head(network.extract_feat(inputs_bchw))

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import resnet50
 from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection._utils import overwrite_eps
-from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
-from torchvision.ops.misc import FrozenBatchNorm2d
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
 
 from stages.annotators.keypose.person_detector import PersonDetector, faster_rcnn, load_person_detector
 from stages.errors import WeightsError
@@ -35,11 +33,11 @@ def _one_thread() -> Iterator[None]:
 def reference() -> torch.nn.Module:
     """Torchvision's network with random weights that take a good part of the image for persons."""
     torch.manual_seed(0)
-    backbone = _resnet_fpn_extractor(resnet50(weights=None, norm_layer=FrozenBatchNorm2d), 3)
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d)
     network = FasterRCNN(backbone, num_classes=91)
-    overwrite_eps(network, 0.0)
     for layer in network.modules():
         if isinstance(layer, FrozenBatchNorm2d):
+            layer.eps = 0.0  # as torchvision sets it for these weights
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.uniform_(0.5, 1.5)
             layer.weight.uniform_(0.5, 1.0)

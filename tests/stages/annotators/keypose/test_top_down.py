@@ -13,7 +13,7 @@ from PIL import Image
 from stages.annotators.keypose.network import PoseNetwork, load_pose_network
 from stages.annotators.keypose.top_down import CROPS_PER_PASS, TopDownEstimator
 from stages.records import Float32Array, UInt8Array
-from stages.reference.mmpose_networks import ignore_deprecations, placeholders
+from stages.reference.mmpose_networks import batch_norms, config_file, ignore_deprecations, placeholders
 from stages.weights.store import WeightsFile
 
 BOXES: tuple[list[list[float]], ...] = (
@@ -71,15 +71,12 @@ def random_reference(config_name: str, photographs: Sequence[UInt8Array], direct
     """Build a network whose random weights tell one photograph from another: its batch norms have seen some."""
     torch.manual_seed(0)
     with placeholders():
-        import mmpose
         from mmpose.apis import init_model
 
-        config = Path(mmpose.__file__).parent / ".mim/configs/body_2d_keypoint" / f"{config_name}.py"
-        network = init_model(config, device="cpu")
-        for layer in network.modules():
-            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
-                layer.momentum = None
-                layer.reset_running_stats()
+        network = init_model(config_file(config_name), device="cpu")
+        for layer in batch_norms(network):
+            layer.momentum = None
+            layer.reset_running_stats()
         inputs = [np.array(Image.fromarray(image).resize((192, 256))) for image in photographs]
         inputs_bchw = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2)
         with torch.no_grad():

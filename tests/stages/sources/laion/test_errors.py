@@ -109,7 +109,7 @@ def test_a_column_of_another_type_is_refused_where_it_is_needed(tmp_path: Path) 
 
 def test_a_bad_regular_expression_is_refused_with_the_settings() -> None:
     with pytest.raises(
-        ValidationError, match=r"must be a regular expression of RE2, got '\(cat' \(missing \): \(cat\)"
+        ValidationError, match=r"must be a regular expression of RE2, got '\(cat' \(.*missing \): \(cat\)"
     ):
         LaionSource.model_validate({"root": "x", "filters": {"caption_pattern": "(cat"}})
 

@@ -1,5 +1,7 @@
 import io
+import platform
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import BinaryIO
 
@@ -170,6 +172,19 @@ def test_reading_between_members_disturbs_nothing() -> None:
         file.seek(member.offset)
         contents.append(file.read(member.bytes))
     assert contents == [bytes([number + 1]) * 700 for number in range(len(NAMES))]
+
+
+def test_the_headers_of_a_long_tar_are_not_kept() -> None:
+    headers = [tarfile.TarInfo(f"{number}.txt").tobuf() for number in range(2000)]
+    file = io.BytesIO(b"".join(headers) + bytes(2 * tarfile.BLOCKSIZE))
+    tracemalloc.start()
+    try:
+        assert sum(isinstance(each, TarMember) for each in read_members(file)) == 2000
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    where = f"tarfile of Python {platform.python_version()}, which read_members tells to forget them"
+    assert most_bytes < 500_000, f"headers are kept by {where}: {most_bytes} bytes"
 
 
 def test_a_place_survives_its_uri() -> None:

@@ -82,8 +82,8 @@ def coco_oks(truth: Float32Array, found: Float32Array) -> "np.typing.NDArray[np.
         coco.dataset = {"images": images, "categories": categories, "annotations": annotations, "info": {}}
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
-        evaluation._prepare()
-        return np.asarray(evaluation.computeOks(1, 1))
+        evaluation.evaluate()
+    return np.asarray(evaluation.ious[1, 1])
 
 
 def test_the_farther_the_keypoints_the_lower_both() -> None:
