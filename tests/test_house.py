@@ -29,6 +29,12 @@ from collections import Counter
 
 import pytest
 
+from tests.foreign_internals import (
+    mentioned,
+    own_private_names,
+    private_names_of_libraries,
+    words_of_errors,
+)
 from tests.module_graph import PACKAGES, ROOT, imported, module_graph, modules
 from tests.patched_names import patched_names
 
@@ -37,6 +43,19 @@ RAY_MODULES = {"pipeline/execution/ray.py", "train/loop/ray.py"}
 HEAVY = ("torch", "ray", "cv2", "numpy", "pydantic", "pyarrow", "PIL", "transformers", "datasets")
 MOUNTS = {"cli", "registry"}
 """Modules of a package that put its parts together: a part that imported one would import all the others."""
+
+PILLOWS_WORDS = "stages/image/pillow_internals.py"
+
+UNDOCUMENTED = {
+    "Image.OPEN": "stages/image/pillow_internals.py",
+    "image.fp.tell": "stages/image/pillow_internals.py",
+    "tar.members": "stages/sources/webdataset/tar_members.py",
+    ".mim": "stages/reference/mmpose_networks.py",
+    "midas.midas.dpt_depth": "stages/reference/dpt_layers.py",
+    "timm.layers.std_conv.StdConv2dSame": "stages/reference/dpt_layers.py",
+    "huggingface_hub.errors.HTTPError": "stages/weights/hub.py",
+}
+"""Names and places that a library may change without a word; the test of the one module says so when it does."""
 
 EXPECTED = (
     "stages/web/addresses.py",
@@ -130,6 +149,24 @@ def test_there_are_no_drawers() -> None:
 def test_no_test_patches_our_own_modules() -> None:
     patches = {str(path.relative_to(ROOT)): patched_names(path.read_text()) for path in modules("tests")}
     assert not {name: found for name, found in patches.items() if found}
+
+
+def test_nothing_private_of_a_library_is_used() -> None:
+    sources = {str(path.relative_to(ROOT)): path.read_text() for each in (*PACKAGES, "tests") for path in modules(each)}
+    own = own_private_names(sources.values())
+    used = {name: private_names_of_libraries(source, own) for name, source in sources.items()}
+    assert not {name: found for name, found in used.items() if found}
+
+
+def test_errors_are_told_apart_by_their_words_in_one_module_only() -> None:
+    paths = [path for package in PACKAGES for path in modules(package)]
+    assert {str(path.relative_to(ROOT)) for path in paths if words_of_errors(path.read_text())} == {PILLOWS_WORDS}
+
+
+@pytest.mark.parametrize(("name", "home"), UNDOCUMENTED.items())
+def test_what_a_library_does_not_document_is_used_in_one_module(name: str, home: str) -> None:
+    paths = [path for package in PACKAGES for path in modules(package)]
+    assert [str(path.relative_to(ROOT)) for path in paths if name in mentioned(path.read_text())] == [home]
 
 
 def test_one_class_name_means_one_thing() -> None:
