@@ -6,6 +6,7 @@ A traceback means a bug.
 
 import errno
 import sys
+from typing import Annotated
 
 import typer
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     name="condset",
     help="Image-caption collections in, (image, caption, condition) data sets and the adapters trained on them out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 mount(app)
@@ -39,6 +39,23 @@ for command in (train, sample, export, quickstart, train_base):
 bench_app.command("load")(bench_load)
 app.command("eval")(evaluate)
 bench_app.command("train")(bench_train)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"condset {version('condset')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
 
 
 def main() -> None:

@@ -37,6 +37,7 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="Overrides one set
 Device = Annotated[
     DeviceName | None, typer.Option(help="Where the networks run.", show_default="the configuration's, auto")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON instead of tables and sentences.")]
 Executors = Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")]
 RayAddress = Annotated[str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")]
 

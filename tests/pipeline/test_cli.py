@@ -1,8 +1,10 @@
 """The commands as a user types them: what they print, and how they end."""
 
+import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,35 @@ def test_verify_ends_with_1_for_an_unsound_data_set(data_set: Path, tmp_path: Pa
     assert result.returncode == 1
     assert "shard 0000001" in result.stdout
     assert "is unsound: " in result.stdout.splitlines()[-1]
+    for_programs = condset("verify", str(copy), "--json")
+    assert for_programs.returncode == 1
+    found = json.loads(for_programs.stdout)
+    assert (found["sound"], found["problems"][0]["shard"]) == (False, "0000001")
+    assert result.stdout.startswith(f"shard 0000001: {found['problems'][0]['what']}\n")
+
+
+def test_verify_tells_programs_that_a_data_set_is_sound(data_set: Path) -> None:
+    result = condset("verify", str(data_set), "--json")
+    assert result.returncode == 0
+    counts = {"shards": 2, "samples": 6, "problems": []}
+    assert json.loads(result.stdout) == {"dataset": str(data_set), "sound": True, "deep": False, **counts}
+
+
+def test_the_version_is_the_installed_ones() -> None:
+    assert condset("--version").stdout == f"condset {metadata.version('condset')}\n"
+
+
+def test_the_tab_key_completes_commands() -> None:
+    # What a shell asks once `condset --install-completion` has told it how.
+    question = {"_CONDSET_COMPLETE": "complete_bash", "COMP_WORDS": "condset ve", "COMP_CWORD": "1"}
+    program = "import sys; sys.argv = ['condset']; from train.cli import main; main()"
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | question,
+    )
+    assert answer.stdout.split() == ["verify"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.look.bench import ESTIMATED_IMAGES, AsJson, Images, Rounds, Size
+from pipeline.commands.look.bench import ESTIMATED_IMAGES, Images, Rounds, Size
+from pipeline.commands.options import AsJson
 from pipeline.commands.say import say
 
 

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.commands.look.bench import ESTIMATED_IMAGES, AsJson, Device, Images, Rounds
+from pipeline.commands.look.bench import ESTIMATED_IMAGES, Device, Images, Rounds
+from pipeline.commands.options import AsJson
 from pipeline.commands.say import say
 from train.bench.models import ModelName
 

@@ -1,4 +1,4 @@
-"""`condset eval RUN [RUN ...] --data DATASET --out DIR`: how well adapters' pictures follow their conditions.
+"""`condset eval RUN [RUN ...] --data DATASET --out DIR [--json]`: how well adapters' pictures follow their conditions.
 
 Nothing heavy is imported at module level: `condset --help` loads this file.
 """
@@ -10,6 +10,7 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import (
+    AsJson,
     DeviceName,
     ExecutorName,
     Executors,
@@ -62,12 +63,13 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures at once, at most 8.", show_default="1 on a CPU, 8 on CUDA")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure fidelity: draw held-out samples, extract their conditions again and compare, with controls."""
     from pipeline.config import ExecutionConfig
     from train.fidelity.evaluate import Environment, EvaluationJob
     from train.fidelity.evaluate import evaluate as measure
-    from train.fidelity.report import report_table
+    from train.fidelity.report import report_json, report_table
 
     job = EvaluationJob(
         runs=tuple(runs),
@@ -90,6 +92,10 @@ def evaluate(
     )
     with resumable("committed shards of pictures stay"):
         found = measure(job, environment)
-    print(report_table(found.report))
     state = "is complete already" if found.was_complete else "is complete"
-    print(f"\n{out} {state}: {out / 'eval.json'}, {out / 'sheet.png'}")
+    complete = f"{out} {state}: {out / 'eval.json'}, {out / 'sheet.png'}"
+    if as_json:
+        print(report_json(found.report))
+        say(complete)
+    else:
+        print(f"{report_table(found.report)}\n\n{complete}")

@@ -18,7 +18,7 @@ def train(
     data: Annotated[list[str], typer.Option(help="A finished data set; may be given several times.")],
     out: Annotated[Path, typer.Option(help="The run's directory; run again to go on where it stopped.")],
     validation: Annotated[str | None, typer.Option(help="A data set of held-out samples.")] = None,
-    num_workers: Annotated[
+    workers: Annotated[
         int, typer.Option(min=1, help="Processes, one a GPU, by Ray Train and torch's DistributedDataParallel.")
     ] = 1,
     ray_address: Annotated[str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")] = (
@@ -35,17 +35,17 @@ def train(
     from train.loop.run import TrainJob
 
     settings = load_config(config, set_ or [], TrainConfig)
-    if ray_address is not None and num_workers == 1:
-        raise ConfigError("--ray-address must go with --num-workers of at least 2, got 1; leave it out")
-    run_train(TrainJob(settings, tuple(data), validation, out), num_workers, ray_address)
+    if ray_address is not None and workers == 1:
+        raise ConfigError("--ray-address must go with --workers of at least 2, got 1; leave it out")
+    run_train(TrainJob(settings, tuple(data), validation, out), workers, ray_address)
 
 
-def run_train(job: "TrainJob", num_workers: int = 1, ray_address: str | None = None) -> None:
+def run_train(job: "TrainJob", workers: int = 1, ray_address: str | None = None) -> None:
     """Train and say what was done; an interrupted run ends with exit 130 and what to type to go on."""
     from train.loop.watch import terminal
 
     with resumable("every finished step is kept"), terminal() as watch:
-        if num_workers == 1:
+        if workers == 1:
             from train.loop.run import train as run
             from train.loop.worker import Worker
 
@@ -53,7 +53,7 @@ def run_train(job: "TrainJob", num_workers: int = 1, ray_address: str | None = N
         else:
             from train.loop.ray import train_on_ray
 
-            summary = train_on_ray(job, num_workers, ray_address, watch)
+            summary = train_on_ray(job, workers, ray_address, watch)
     if summary.steps_made == 0:
         print(f"{job.run} is complete already: {summary.steps} steps, {summary.checkpoint.name}")
     else:

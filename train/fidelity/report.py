@@ -134,8 +134,13 @@ def write_report(out: Path, report: EvalReport) -> None:
     with explain_write_errors(out / EVAL_FILE):
         out.mkdir(parents=True, exist_ok=True)
         partial = out / f".{EVAL_FILE}.partial"
-        partial.write_text(json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
+        partial.write_text(report_json(report) + "\n")
         partial.replace(out / EVAL_FILE)
+
+
+def report_json(report: EvalReport) -> str:
+    """Write a report as eval.json has it."""
+    return json.dumps(asdict(report), indent=2, ensure_ascii=False)
 
 
 def write_samples(

@@ -42,8 +42,8 @@ class Share:
     threads: int
 
 
-def train_on_ray(job: TrainJob, num_workers: int, address: str | None, watch: Watcher) -> TrainSummary:
-    """Train on `num_workers` workers of a Ray cluster: a local one that is started, or the one at `address`.
+def train_on_ray(job: TrainJob, workers: int, address: str | None, watch: Watcher) -> TrainSummary:
+    """Train with so many workers on a Ray cluster: a local one that is started, or the one at `address`.
 
     Raises what `train` raises; ConfigError if the cluster is too small or is not there; WorkerError if workers are lost
     again and again.
@@ -52,31 +52,29 @@ def train_on_ray(job: TrainJob, num_workers: int, address: str | None, watch: Wa
     import ray
 
     try:
-        share = share_of(cluster_resources(), num_workers, job.config.loop.device)
+        share = share_of(cluster_resources(), workers, job.config.loop.device)
         with lost_workers_explained():
-            return _fit(_shared(job, share), num_workers, share, watch)
+            return _fit(_shared(job, share), workers, share, watch)
     finally:
         ray.shutdown()
         shutil.rmtree(job.run / STORAGE, ignore_errors=True)
 
 
-def share_of(has: Resources, num_workers: int, device: str) -> Share:
+def share_of(has: Resources, workers: int, device: str) -> Share:
     """Divide a cluster among the workers; ConfigError says what it lacks, because Ray would wait for it for ever.
 
     Each worker must fit on a node with its neighbours there, so the smallest node is divided, not the cluster.
     """
     chosen = ("cuda" if has.gpus else "cpu") if device == "auto" else device
-    if chosen == "cuda" and has.gpus < num_workers:
+    if chosen == "cuda" and has.gpus < workers:
         raise ConfigError(
-            f"--num-workers {num_workers} must find as many GPUs in the cluster, got {has.gpus:g}; use fewer, or "
+            f"--workers {workers} must find as many GPUs in the cluster, got {has.gpus:g}; use fewer, or "
             'loop.device = "cpu"'
         )
     nodes = max(1, int(has.cpus // has.node_cpus))
-    cpus = int(has.node_cpus / math.ceil(num_workers / nodes) * 100) / 100
+    cpus = int(has.node_cpus / math.ceil(workers / nodes) * 100) / 100
     if chosen == "cpu" and cpus < 1:
-        raise ConfigError(
-            f"--num-workers {num_workers} must find as many CPUs in the cluster, got {has.cpus:g}; use fewer"
-        )
+        raise ConfigError(f"--workers {workers} must find as many CPUs in the cluster, got {has.cpus:g}; use fewer")
     whole = int(cpus) if cpus >= 1 else cpus
     return Share(chosen, whole, 1 if chosen == "cuda" else 0, max(1, int(cpus)))
 
@@ -88,7 +86,7 @@ def _shared(job: TrainJob, share: Share) -> TrainJob:
     return replace(job, config=job.config.model_copy(update={"loop": settled}))
 
 
-def _fit(job: TrainJob, num_workers: int, share: Share, watch: Watcher) -> TrainSummary:
+def _fit(job: TrainJob, workers: int, share: Share, watch: Watcher) -> TrainSummary:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -98,7 +96,7 @@ def _fit(job: TrainJob, num_workers: int, share: Share, watch: Watcher) -> Train
         _work,  # type: ignore[arg-type]  # what rank 0 returns comes back as return_value
         train_loop_config={"job": job, "board": board, "home": str(Path.cwd())},
         scaling_config=ScalingConfig(
-            num_workers=num_workers,
+            num_workers=workers,
             use_gpu=share.gpus > 0,
             resources_per_worker={"CPU": share.cpus, "GPU": share.gpus},
         ),

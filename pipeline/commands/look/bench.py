@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.commands.options import AsJson
 from pipeline.commands.say import say
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure this machine, beside the reference implementations.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 ImagesTimed = Annotated[
     int | None, typer.Option(min=1, help="Images that are timed in each round; if not given, enough for the device.")
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.options import AsJson
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -28,7 +30,7 @@ def command(check_ray: "Callable[[], Finding]") -> Callable[..., None]:
         ] = None,
         network: Annotated[bool, typer.Option("--network", help="Ask the servers of the weights too.")] = False,
         ray: Annotated[bool, typer.Option("--ray", help="Start a local Ray instance and stop it again.")] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+        as_json: AsJson = False,
     ) -> None:
         """Say what of this machine and this installation works, and what to do about the rest."""
         import json

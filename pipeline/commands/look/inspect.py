@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import AsJson
+
 
 def inspect(
     dataset: Annotated[str, typer.Argument(help="A data set's directory.", show_default=False)],
@@ -15,7 +17,7 @@ def inspect(
         Path | None, typer.Option(help="Draws some samples with all their conditions and captions as one picture.")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="How many samples the sheet shows.")] = 6,
-    json_: Annotated[bool, typer.Option("--json", help="Prints JSON instead of tables.")] = False,
+    as_json: AsJson = False,
     samples: Annotated[
         int, typer.Option(min=0, help="How many samples the statistics are over, evenly spread; 0 is all of them.")
     ] = 1000,
@@ -36,7 +38,7 @@ def inspect(
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("reading samples", total=None)
         inspection = inspect_data_set(directory, samples, lambda done, of: bar.update(task, completed=done, total=of))
-    if json_:
+    if as_json:
         typer.echo(json.dumps(asdict(inspection), ensure_ascii=False, indent=2))
     else:
         Console(highlight=False).print(render_inspection(inspection))

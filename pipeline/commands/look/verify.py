@@ -1,4 +1,4 @@
-"""`condset verify DATASET [--deep]`: is it what it says it is? Exit 1 if not.
+"""`condset verify DATASET [--deep] [--json]`: is it what it says it is? Exit 1 if not.
 
 Heavy imports are inside the function, so that `condset --help` is there at once.
 """
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import Dataset, Device, WeightsDir, weights_store
+from pipeline.commands.options import AsJson, Dataset, Device, WeightsDir, weights_store
 
 
 def verify(
@@ -15,8 +15,12 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Compute every condition again from the stored images.")] = False,
     weights_dir: WeightsDir = None,
     device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check a data set: hashes, counts, offsets, members and, with --deep, every condition. Exit 1 if it is unsound."""
+    import json
+    from dataclasses import asdict
+
     from rich.console import Console
     from rich.progress import Progress
 
@@ -29,12 +33,15 @@ def verify(
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("checking samples", total=rows_to_check(directory))
         report = check(directory, deep, weights_store(weights_dir), chosen, lambda rows: bar.advance(task, rows))
-    for problem in report.problems:
-        print(problem)
+    is_sound = not report.problems
     depth = " and every condition" if deep else ""
-    if report.problems:
+    if as_json:
+        print(json.dumps({"dataset": dataset, "sound": is_sound, "deep": deep, **asdict(report)}, indent=2))
+    elif is_sound:
+        counts = f"{report.samples} samples in {report.shards} shards"
+        print(f"{dataset} is sound: {counts}, every hash, count and member{depth}")
+    else:
+        print(*report.problems, sep="\n")
         print(f"{dataset} is unsound: {len(report.problems)} problems in {report.shards} shards")
+    if not is_sound:
         raise typer.Exit(1)
-    print(
-        f"{dataset} is sound: {report.samples} samples in {report.shards} shards, every hash, count and member{depth}"
-    )

@@ -67,6 +67,9 @@ def test_an_adapter_is_evaluated_and_the_table_printed(
     assert lines[-1] == f"{out} is complete: {out / 'eval.json'}, {out / 'sheet.png'}"
     again = condset(*arguments)
     assert again == (0, printed.replace("is complete:", "is complete already:"), "")
+    status, printed, said = condset(*arguments, "--json")
+    assert (status, printed) == (0, (out / "eval.json").read_text())
+    assert said == f"{out} is complete already: {out / 'eval.json'}, {out / 'sheet.png'}\n"
     described = json.loads((out / "eval.json").read_text())
     assert described["runs"] == {"color": str(run)}
     assert described["drawn_on"]["dtype"] == "float32"

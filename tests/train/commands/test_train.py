@@ -57,7 +57,7 @@ def test_a_run_says_what_it_is_what_it_did_and_what_comes_next(config: str, colo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--ray-address", "auto"), "--ray-address must go with --num-workers of at least 2, got 1; leave it out"),
+        (("--ray-address", "auto"), "--ray-address must go with --workers of at least 2, got 1; leave it out"),
         (("--set", "optimizer.lr=-1"), "optimizer.lr"),
         (("--set", 'condition="latents"'), "condition must be one that an adapter is trained on, got 'latents'"),
     ],

@@ -32,9 +32,9 @@ def test_every_worker_fits_on_a_node_beside_its_neighbours() -> None:
 @pytest.mark.parametrize(
     ("workers", "device", "gpus", "message"),
     [
-        (2, "cuda", 1, r"--num-workers 2 must find as many GPUs in the cluster, got 1; use fewer"),
-        (2, "auto", 1, r"--num-workers 2 must find as many GPUs in the cluster, got 1; use fewer"),
-        (9, "auto", 0, r"--num-workers 9 must find as many CPUs in the cluster, got 8; use fewer"),
+        (2, "cuda", 1, r"--workers 2 must find as many GPUs in the cluster, got 1; use fewer"),
+        (2, "auto", 1, r"--workers 2 must find as many GPUs in the cluster, got 1; use fewer"),
+        (9, "auto", 0, r"--workers 9 must find as many CPUs in the cluster, got 8; use fewer"),
     ],
 )
 def test_what_the_cluster_does_not_have_is_an_error_at_once(workers: int, device: str, gpus: int, message: str) -> None:
