@@ -54,7 +54,8 @@ class PrepareConfig(Settings):
     source: AnySource
     fetch: FetchConfig = FetchConfig()
     image: ImageConfig = ImageConfig()
-    annotators: tuple[AnyAnnotator, ...] = Field(min_length=1)
+    annotators: tuple[AnyAnnotator, ...]
+    """What is computed from each image; `annotators = []` stores images and captions alone."""
     execution: ExecutionConfig = ExecutionConfig()
 
 

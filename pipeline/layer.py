@@ -32,11 +32,13 @@ def prepare_layer(
     """Compute the annotators of `config` on the stored images of `base`, or go on with it.
 
     Returns the layer's directory, named for its conditions (layers/depth, layers/depth-canny), and the summary. Raises
-    ManifestError if the data set below is not complete, ConfigError if it has one of the conditions already, and what
-    `pipeline.run.prepare` raises.
+    ManifestError if the data set below is not complete, ConfigError if there is no condition or the data set has one of
+    them already, and what `pipeline.run.prepare` raises.
     """
     manifest = load_finished(base)
     conditions = [annotator.condition.value for annotator in config.annotators]
+    if not conditions:
+        raise ConfigError(f"annotators must name a condition to add to {base}, got none; give an [[annotators]] table")
     there = {entry.name for entry in manifest.conditions} & set(conditions)
     if there:
         raise ConfigError(

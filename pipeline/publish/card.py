@@ -60,7 +60,7 @@ def render_card(directory: Directory, manifest: Manifest) -> str:
         _front_matter(manifest),
         _introduction(manifest),
         _members(manifest),
-        _conditions(manifest.conditions),
+        *_conditions(manifest.conditions),
         _licenses(count_licenses(directory, manifest.config["samples_per_shard"])),
         _rejections(manifest),
         *_reading(manifest),
@@ -98,11 +98,12 @@ def size_category(samples: int) -> str:
 def _introduction(manifest: Manifest) -> str:
     totals = manifest.totals
     conditions = ", ".join(condition.name for condition in manifest.conditions)
+    made = f" and what condset made of it: {conditions}" if conditions else ""
     size = " x ".join(map(str, manifest.config["image"]["size_pixels"]))
     return f"""# {manifest.name}, {manifest.split}
 
 {totals.samples} samples in {totals.shards} shards, {totals.tar_bytes / 1e6:.1f} MB. Each sample is an image of {size}
-pixels with its captions and what condset made of it: {conditions}.
+pixels with its captions{made}.
 """
 
 
@@ -119,7 +120,7 @@ def _members(manifest: Manifest) -> str:
     return f"## Files of a sample\n\n{_table(('file', 'holds'), rows)}"
 
 
-def _conditions(conditions: Sequence[ConditionEntry]) -> str:
+def _conditions(conditions: Sequence[ConditionEntry]) -> Iterator[str]:
     rows = []
     for condition in conditions:
         name = f"{condition.name}, version {condition.algorithm_version}"
@@ -129,7 +130,8 @@ def _conditions(conditions: Sequence[ConditionEntry]) -> str:
             rows.append((name, network, weights, model.license))
         if not condition.models:
             rows.append((name, "none", "", ""))
-    return f"## Conditions\n\n{_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
+    if rows:
+        yield f"## Conditions\n\n{_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
 
 
 def _licenses(counts: dict[str, int]) -> str:

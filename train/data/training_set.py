@@ -56,8 +56,9 @@ class TrainingSet:
         self.manifest = load_finished(directory)
         homes = _homes(directory, self.manifest)
         if condition not in homes:
+            there = ", ".join(sorted(homes)) or "none"
             raise ConfigError(
-                f"--data {directory} must have the condition {condition.value}, got {', '.join(sorted(homes))}; "
+                f"--data {directory} must have the condition {condition.value}, got {there}; "
                 f"`condset prepare CONFIG --onto {directory}` adds it"
             )
         self.condition, self.settings = _entry_of(homes[condition], condition)

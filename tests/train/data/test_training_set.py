@@ -61,6 +61,14 @@ def test_a_missing_condition_is_named_with_those_there(color_data: Path) -> None
         opened(color_data, Condition.DEPTH)
 
 
+def test_a_data_set_of_images_alone_lacks_every_condition_until_one_is_added(tmp_path: Path) -> None:
+    images = prepare_scenes(tmp_path / "images", annotators=[], source={"kind": "synthetic", "count": 2})
+    with pytest.raises(ConfigError, match=rf"^--data {images} must have the condition color, got none; `condset prep"):
+        opened(images)
+    add_layer(images, {"kind": "color"})
+    assert len(read_all(opened(images))) == 2
+
+
 def set_complete(manifest: Path, complete: bool) -> None:
     fields = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(fields | {"complete": complete}))
