@@ -1,6 +1,6 @@
 """Layers: conditions added to a data set that is complete already, without touching or fetching its images again.
 
-    DATASET/shards/0000000.{tar,json} ──stored images──> annotators ──> DATASET/layers/<name>/shards/0000000.{tar,json}
+    DATASET/shards/0000000.tar ──stored images──> annotators ──> DATASET/layers/<name>/shards/0000000.tar
 
 A layer is made, resumed and described like a data set, with its own fingerprint; each of its records is bound to the
 base record by its sha256, and its samples have the base's keys.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.fingerprint import layer_inputs
+from pipeline.dataset.index import open_index
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
@@ -60,7 +61,7 @@ def prepare_layer(
         directory=layer,
         config=layer_config,
         inputs=layer_inputs(layer_config, manifest.fingerprint, {name: file.sha256 for name, file in found.items()}),
-        origin=FromDataset(base, layer_config),
+        origin=FromDataset(base, layer_config, open_index(base)),
         plans=layer_plans(base, manifest, layer_config.samples_per_shard),
         samples=manifest.totals.samples,
         found=found,

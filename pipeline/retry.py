@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.config import PrepareConfig
-from pipeline.dataset.index import read_rows
+from pipeline.dataset.index import open_index, read_rows
 from pipeline.dataset.manifest import LAYERS, REJECTED_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.record import SampleEntry, ShardRecord, read_record
 from pipeline.dataset.replaced_tars import last_retry, retried_tar
-from pipeline.dataset.shards import Replacement, SampleEntry, ShardRecord, read_record
+from pipeline.dataset.shards import Replacement
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromIndex, LoadedShard, loading_of
@@ -47,8 +48,8 @@ class FromRejected:
         Samples that are lost once more are no outage: they are accounted for already, and their new reason is kept.
         """
         directory, config = self.first.directory, self.first.config
-        record = read_record(directory / "shards", plan.name)
-        rows = read_rows(directory, plan.start, plan.stop)
+        record = read_record(directory, plan.name)
+        rows = read_rows(directory, self.first.index, plan.start, plan.stop)
         replacement = Replacement(record, retried_tar(plan.name, self.retry))
         outcomes: list[StoredSample | SampleEntry | Rejection] = [*outcomes_of(record, rows)]
         again = [n for n, row in enumerate(rows) if self._is_wanted(row, outcomes[n]) and record.tar != replacement.tar]
@@ -93,8 +94,8 @@ def retry_rejected(
         if not again:
             say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
             return summary
-        retry = 1 + last_retry(directory / "shards")
-        origin = FromRejected(FromIndex(directory, config), reasons, retry)
+        retry = 1 + last_retry(directory)
+        origin = FromRejected(FromIndex(directory, config, open_index(directory)), reasons, retry)
         return run_job(replace(job, origin=origin, again=again), executor, weights, say, describe)
 
 

@@ -10,23 +10,24 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.config import PrepareConfig
+from pipeline.dataset.conditions import describe_condition
 from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
-from pipeline.dataset.index import INDEX_FILE, IndexFile, open_index, write_index
-from pipeline.dataset.ledger import committed_names, missing
+from pipeline.dataset.index import INDEX_FILE, PARTS, Index, open_index
+from pipeline.dataset.ledger import committed_names, make_folders, missing, remove_partials
+from pipeline.dataset.listing import write_index
 from pipeline.dataset.manifest import (
     MANIFEST_FILE,
-    ConditionEntry,
     Manifest,
-    ModelUse,
     Totals,
+    describe,
     read_manifest,
     summarise,
     write_manifest,
 )
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan, plan_shards
+from pipeline.dataset.record import RECORDS, SHARDS, read_record, record_file
 from pipeline.dataset.replaced_tars import replaced_tars
-from pipeline.dataset.shards import read_record
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromIndex, Origin
@@ -34,8 +35,6 @@ from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
 from stages.errors import ShardConflict
-from stages.settings import plain
-from stages.weights.catalogue import MODELS
 from stages.weights.store import WeightsFile, WeightsStore
 
 
@@ -92,7 +91,7 @@ def plan_dataset(
     """Find the weights, write the index unless it is there, and plan the shards."""
     found, listed_by = resolve_models(config, weights), fingerprint(listing_inputs(config))
     _claim(directory)
-    directory.remove_partials()
+    remove_partials(directory)
     if directory.exists(INDEX_FILE):
         index = open_index(directory)
         _refuse_foreign_index(directory, index, listed_by)
@@ -104,8 +103,8 @@ def plan_dataset(
     return Job(
         directory=directory,
         config=config,
-        inputs=dataset_inputs(config, index.sha256, {name: file.sha256 for name, file in found.items()}),
-        origin=FromIndex(directory, config),
+        inputs=dataset_inputs(config, index.digest, {name: file.sha256 for name, file in found.items()}),
+        origin=FromIndex(directory, config, index),
         plans=plan_shards(index.rows, config.samples_per_shard),
         samples=index.rows,
         found=found,
@@ -113,7 +112,7 @@ def plan_dataset(
     )
 
 
-def _describe_index(index: IndexFile) -> str:
+def _describe_index(index: Index) -> str:
     dropped = ", ".join(f"{count} {reason}" for reason, count in index.dropped.items() if count)
     return f"{index.rows} candidates{f'; dropped: {dropped}' if dropped else ''}"
 
@@ -136,32 +135,31 @@ def run_job(
     describe: Callable[[Manifest], None],
 ) -> Summary:
     """Make the shards of a job that are not committed yet; `describe` what is complete, then say so in dataset.json."""
-    directory, shards = job.directory, job.directory / "shards"
-    shards.remove_partials()
+    directory = job.directory
+    remove_partials(directory)
     known = read_manifest(directory) if directory.exists(MANIFEST_FILE) else None
     if known:
         refuse_other(str(directory), known.inputs, job.inputs)
     else:
         _refuse_foreign_shards(job)
-    todo = [*missing(job.plans, shards), *job.again]
+    todo = [*missing(job.plans, directory), *job.again]
     if known and known.complete and not todo:
         return Summary(known, 0, 0.0)
     try:
-        numerics = executor.numerics(job.config) if todo else read_record(shards, job.plans[0].name).numerics
+        numerics = executor.numerics(job.config) if todo else read_record(directory, job.plans[0].name).numerics
         manifest = _manifest(job, numerics)
-        shards.make()
+        make_folders(directory)
         write_manifest(directory, manifest)
-        announce(say, len(job.plans), len(todo), numerics, shards)
-        work = Work(shards, job.origin, job.config.annotators, manifest.fingerprint, numerics, weights)
+        announce(say, len(job.plans), len(todo), numerics, directory)
+        work = Work(directory, job.origin, job.config.annotators, manifest.fingerprint, numerics, weights)
         with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
             for record in executor.run(todo, work, progress.annotated) if todo else ():
                 progress.committed(record)
     finally:
         executor.close()
-        directory.remove_partials()
-        shards.remove_partials()
-    for name in replaced_tars(shards):
-        shards.remove(name)
+        remove_partials(directory)
+    for name in replaced_tars(directory):
+        directory.remove(f"{SHARDS}/{name}")
     finished = summarise(directory, manifest)
     describe(finished)
     write_manifest(directory, finished)
@@ -171,7 +169,7 @@ def run_job(
 def _claim(directory: Directory) -> None:
     """Refuse a directory with foreign files in it before anything is written into it."""
     names = [name for name in directory.names() if not name.startswith(".")]
-    ours = {INDEX_FILE, MANIFEST_FILE, "shards"}
+    ours = {INDEX_FILE, PARTS, MANIFEST_FILE, SHARDS, RECORDS}
     if names and not ours & set(names) and not all(name.endswith(".partial") for name in names):
         raise ShardConflict(
             f"{directory} must be a new directory or one of condset's, got one with {sorted(names)[0]}; "
@@ -180,23 +178,23 @@ def _claim(directory: Directory) -> None:
     directory.make()
 
 
-def _refuse_foreign_index(directory: Directory, index: IndexFile, listed_by: str) -> None:
+def _refuse_foreign_index(directory: Directory, index: Index, listed_by: str) -> None:
     """Refuse the index of a run that ended before dataset.json told of what; with one, all settings are compared."""
     if index.listed_by not in ("", listed_by) and not directory.exists(MANIFEST_FILE):
         raise ShardConflict(
-            f"{directory / INDEX_FILE} must be of this source and limit, got {index.rows} rows of others; remove it to "
-            "list again, or give another --out"
+            f"{directory / INDEX_FILE} must be of this source and limit, got {index.rows} rows of others; remove it "
+            f"and {PARTS}/ to list again, or give another --out"
         )
 
 
 def _refuse_foreign_shards(job: Job) -> None:
     """Refuse shards of another configuration, of which no dataset.json tells any more."""
-    shards, plans = job.directory / "shards", {plan.name: plan for plan in job.plans}
-    for name in committed_names(shards)[:1]:
-        if name not in plans or read_record(shards, name).plan != plans[name].digest(fingerprint(job.inputs)):
+    directory, plans = job.directory, {plan.name: plan for plan in job.plans}
+    for name in committed_names(directory)[:1]:
+        if name not in plans or read_record(directory, name).plan != plans[name].digest(fingerprint(job.inputs)):
             raise ShardConflict(
-                f"{shards / name} must be a shard of this configuration, got one of another and no {MANIFEST_FILE}; "
-                "give another --out, or remove the directory"
+                f"{directory / record_file(name)} must be the record of a shard of this configuration, got one of "
+                f"another and no {MANIFEST_FILE}; give another --out, or remove the directory"
             )
 
 
@@ -217,37 +215,9 @@ def announce(say: Callable[[str], None], shards: int, todo: int, numerics: Numer
 
 
 def _manifest(job: Job, numerics: Numerics) -> Manifest:
-    conditions = tuple(
-        ConditionEntry(
-            name=annotator.condition.value,
-            annotator=annotator.kind,
-            algorithm_version=annotator.algorithm_version,
-            extensions=annotator.extensions,
-            models=tuple(
-                ModelUse(
-                    name=name,
-                    file=job.found[name].path.name,
-                    sha256=job.found[name].sha256,
-                    license=MODELS[name].licence if own_file is None else "the user's own file",
-                )
-                for name, own_file in annotator.models
-            ),
-        )
-        for annotator in job.config.annotators
-    )
     labels = job.labels
     if labels is None:
         labels = {str(number): name for number, name in job.config.source.labels.items()}
-    return Manifest(
-        name=job.config.name,
-        split=job.config.source.split,
-        complete=False,
-        fingerprint=fingerprint(job.inputs),
-        inputs=job.inputs,
-        config=plain(job.config),
-        conditions=conditions,
-        labels=labels,
-        numerics=numerics,
-        totals=Totals(job.samples, len(job.plans)),
-        dropped=dict(job.dropped),
-    )
+    conditions = tuple(describe_condition(annotator, job.found) for annotator in job.config.annotators)
+    totals = Totals(job.samples, len(job.plans))
+    return describe(job.config, job.inputs, conditions, labels, numerics, totals, job.dropped)

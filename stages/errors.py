@@ -8,7 +8,7 @@
     ├── ShardConflict      the output directory holds another data set
     ├── ShardCorrupt       a committed shard is not what its record says
     ├── TooManyRejected    so many samples were lost that an outage is likelier than bad data
-    ├── ManifestError      dataset.json, shards.jsonl or index.parquet cannot be used
+    ├── ManifestError      dataset.json, shards.jsonl or the index cannot be used
     ├── CheckpointError    a training checkpoint cannot be used
     └── NonFiniteLoss      training diverged
 

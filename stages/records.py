@@ -3,7 +3,7 @@
     IndexRow ──load──> StoredSample ──decode──> LoadedSample ──annotate──> AnnotatedSample ──encode──> EncodedSample
        └───────────────────┴────────────────────────┴──────────────────────────┴──> Rejection
 
-An `IndexRow` is one line of index.parquet. A `StoredSample` is what crosses from the CPU operator to the GPU actor: the
+An `IndexRow` is one line of the index. A `StoredSample` is what crosses from the CPU operator to the GPU actor: the
 bytes of the image exactly as the shard will store them, and the crop that led to them. A `LoadedSample` holds the
 pixels decoded from those bytes: every condition is a function of it alone. At each arrow a `Rejection` may come out
 instead.
@@ -87,7 +87,8 @@ class Rejection:
     """A sample that is not in the data set, and why; kept in its shard's record."""
 
     key: str
-    reason: Reason
+    reason: str
+    """A `Reason`; in a record that is read, maybe one that only a newer condset knows."""
     detail: str
     """One line for a person: what was expected, what was got."""
 

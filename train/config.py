@@ -1,12 +1,12 @@
 """The configuration of `condset train`: one TOML file, one table for each part, read as `prepare`'s is."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from stages.hardware.precision import Dtype
 from stages.records import Condition
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from train.adapters.spatial import AdapterConfig
 from train.base.config import AnyDiffusion
 from train.data.conditions import ConditionsConfig
@@ -34,30 +34,30 @@ class OptimizerConfig(Settings):
 class LoopConfig(Settings):
     """How many steps, how large, and how they run."""
 
-    max_steps: int = Field(ge=1)
+    max_steps: Annotated[int, Mark.MANNER] = Field(ge=1)
     """Optimizer steps of the whole run."""
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: Annotated[int, Mark.MANNER] = Field(default=8, ge=1)
     """Samples of one worker in one forward pass."""
-    accumulation: int = Field(default=1, ge=1)
+    accumulation: Annotated[int, Mark.MANNER] = Field(default=1, ge=1)
     """Forward passes whose gradients are averaged into one step."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], Mark.MANNER] = "auto"
     dtype: Dtype = "auto"
     """Of the frozen model and of the adapter's products; the adapter's weights stay float32."""
-    threads: int = Field(default=0, ge=0)
+    threads: Annotated[int, Mark.MANNER] = Field(default=0, ge=0)
     """Of torch on a CPU; 0 leaves torch's own number. Changes float sums."""
-    channels_last: bool = True
-    compile: bool = False
+    channels_last: Annotated[bool, Mark.MANNER] = True
+    compile: Annotated[bool, Mark.MANNER] = False
     """torch.compile for the frozen UNet: minutes at the start, faster steps on a GPU."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, Mark.MANNER] = False
     """Compute the UNet's activations twice instead of keeping them: less memory, a third more time."""
-    caption_cache: int = Field(default=4096, ge=0)
+    caption_cache: Annotated[int, Mark.MANNER] = Field(default=4096, ge=0)
     """Embeddings of captions that are kept on the device; one of Stable Diffusion 1.x takes 118 KB in 16 bits."""
-    latents: Literal["auto", "never"] = "auto"
+    latents: Annotated[Literal["auto", "never"], Mark.MANNER] = "auto"
     """Use the layer that `condset encode` made if every data set has it, or encode the images in every step."""
-    log_every: int = Field(default=10, ge=1)
+    log_every: Annotated[int, Mark.MANNER] = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
-    checkpoint_every: int = Field(default=1000, ge=1)
-    checkpoints_kept: int = Field(default=3, ge=1)
+    checkpoint_every: Annotated[int, Mark.MANNER] = Field(default=1000, ge=1)
+    checkpoints_kept: Annotated[int, Mark.MANNER] = Field(default=3, ge=1)
     """Older checkpoints are removed."""
 
 
@@ -82,7 +82,7 @@ class ValidationConfig(Settings):
 class TrainConfig(Settings):
     """One training run: which adapter, on which base, for which condition."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[str, Mark.MANNER] = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The adapter's name, in its model card."""
     condition: Condition
     seed: int = 0
@@ -94,7 +94,7 @@ class TrainConfig(Settings):
     loader: LoaderConfig = LoaderConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     loop: LoopConfig
-    validation: ValidationConfig = ValidationConfig()
+    validation: Annotated[ValidationConfig, Mark.MANNER] = ValidationConfig()
 
     @model_validator(mode="after")
     def _latents_are_no_condition(self) -> "TrainConfig":

@@ -1,6 +1,6 @@
 """How fast and in how little memory ten million rows of LAION become an index: `condset bench index`.
 
-    seed ──> parquet files like LAION's, kept in a temporary directory ──fresh process──> index.parquet ──> IndexBench
+    seed ──> parquet files like LAION's, kept in a temporary directory ──fresh process──> index/*.parquet ──> IndexBench
 
 The rows are listed by a process of their own, whose peak memory is that of the listing and of the libraries it imports.
 """
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.bench.measure import fresh, peak_memory_bytes
-from pipeline.dataset.index import write_index
+from pipeline.dataset.listing import write_index
 from pipeline.dataset.storage import Directory
 from stages.sources.laion.filters import LaionFilters
 from stages.sources.laion.source import LaionSource

@@ -25,9 +25,10 @@ from types import CodeType, FrameType
 
 from pipeline.bench.measure import a_multiple
 from pipeline.config import PrepareConfig, check_config
-from pipeline.dataset.index import write_index
+from pipeline.dataset.ledger import make_folders
+from pipeline.dataset.listing import write_index
 from pipeline.dataset.plan import plan_shards
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.origins import FromIndex
@@ -78,11 +79,11 @@ def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard:
     config, executor = check_config(tables, "bench", PrepareConfig), InlineExecutor()
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as scratch:
         directory = Directory(scratch)
-        (directory / "shards").make()
-        write_index(directory, config.source, 0)
+        make_folders(directory)
+        index = write_index(directory, config.source, 0)
         work = Work(
-            shards=directory / "shards",
-            origin=FromIndex(directory, config),
+            home=directory,
+            origin=FromIndex(directory, config, index),
             annotators=config.annotators,
             fingerprint="bench",
             numerics=executor.numerics(config),

@@ -23,7 +23,8 @@ from pipeline.bench.measure import fresh
 from pipeline.bench.networks import Timing, as_worker, least_seconds
 from pipeline.bench.time_fractions import TimeShares, steady_shares
 from pipeline.config import PrepareConfig, check_config
-from pipeline.dataset.shards import RECORD_SUFFIX
+from pipeline.dataset.ledger import make_folders
+from pipeline.dataset.record import RECORD_SUFFIX, RECORDS
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.resources import this_machine
@@ -139,7 +140,7 @@ def time_run(inputs: BenchInputs, executor: Executor, workers: int = 1) -> float
                 pass
         finally:
             executor.close()
-        commits = sorted(path.stat().st_mtime for path in Path(str(work.shards)).glob(f"*{RECORD_SUFFIX}"))
+        commits = sorted(path.stat().st_mtime for path in Path(str(work.home / RECORDS)).glob(f"*{RECORD_SUFFIX}"))
     return steady_commits(commits, workers) / (workers * inputs.images)
 
 
@@ -170,6 +171,6 @@ def plan_work(inputs: BenchInputs, out: Path, executor: Executor, workers: int =
     config, store = check_config(tables, "bench", PrepareConfig), WeightsStore(allow_network=False)
     directory = Directory(str(out))
     job = plan_dataset(config, directory, executor, store, lambda sentence: None)
-    (directory / "shards").make()
-    work = Work(directory / "shards", job.origin, config.annotators, "bench", executor.numerics(config), store)
+    make_folders(directory)
+    work = Work(directory, job.origin, config.annotators, "bench", executor.numerics(config), store)
     return job, work

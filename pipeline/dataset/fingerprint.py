@@ -7,32 +7,21 @@ from typing import TypeAlias
 
 from pipeline.config import PrepareConfig
 from stages.errors import ShardConflict
-from stages.settings import plain
+from stages.settings import Mark, marks, plain
 
-FORMAT_VERSION = 1
-
-NOT_INPUTS = frozenset({"root", "path", "weights", "detector_weights"})
-"""Settings that name a place: what lies there counts, by the index's hash and the weights' hashes."""
-
-NOT_INPUTS_OF_KIND = {"latents": frozenset({"model", "revision", "variant"})}
-"""Those that name a place in the table of one kind only: the `model` of keypose is no place."""
+FORMAT_VERSION = 2
 
 Inputs: TypeAlias = dict[str, str | int | float | bool | None]
 """Dotted name to value, flat, so that a difference can be shown field by field."""
 
 
-def not_inputs(kind: object) -> frozenset[str]:
-    """The settings that name a place, in a table of this `kind`."""
-    return NOT_INPUTS | NOT_INPUTS_OF_KIND.get(str(kind), frozenset())
-
-
-def dataset_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Mapping[str, str]) -> Inputs:
+def dataset_inputs(config: PrepareConfig, index_digest: str, weights_sha256: Mapping[str, str]) -> Inputs:
     """Collect what a data set is made from: not the root, the output, the device or the workers.
 
     The dtype that a user names is part of an annotator's settings; what "auto" becomes on a machine belongs to the
     numerics. A user's own weights file counts by its content, not by its path.
     """
-    inputs: Inputs = {"format": FORMAT_VERSION, "index.sha256": index_sha256}
+    inputs: Inputs = {"format": FORMAT_VERSION, "index": index_digest}
     inputs |= {"samples_per_shard": config.samples_per_shard, "seed": config.seed}
     inputs |= listing_inputs(config) | flatten("image", plain(config.image))
     return inputs | _annotator_inputs(config, weights_sha256)
@@ -41,7 +30,7 @@ def dataset_inputs(config: PrepareConfig, index_sha256: str, weights_sha256: Map
 def listing_inputs(config: PrepareConfig) -> Inputs:
     """Collect what decides which candidates are listed, but for the collection itself."""
     inputs: Inputs = {"limit": config.limit}
-    return inputs | flatten("source", plain(config.source, not_inputs(config.source.kind)))
+    return inputs | _without_places("source", config.source)
 
 
 def layer_inputs(config: PrepareConfig, base_fingerprint: str, weights_sha256: Mapping[str, str]) -> Inputs:
@@ -54,9 +43,15 @@ def _annotator_inputs(config: PrepareConfig, weights_sha256: Mapping[str, str]) 
     inputs: Inputs = {f"weights.{name}": sha256 for name, sha256 in weights_sha256.items()}
     for position, annotator in enumerate(config.annotators):
         name = f"annotators.{position}"
-        inputs |= flatten(name, plain(annotator, not_inputs(annotator.kind)))
+        inputs |= _without_places(name, annotator)
         inputs[f"{name}.algorithm_version"] = annotator.algorithm_version
     return inputs
+
+
+def _without_places(name: str, settings: object) -> Inputs:
+    """Flatten a table but for the settings that say where something lies: its content counts, by its hash."""
+    places = {setting for setting, mark in marks(settings, name).items() if mark is Mark.PLACE}
+    return {setting: value for setting, value in flatten(name, plain(settings)).items() if setting not in places}
 
 
 def fingerprint(inputs: Inputs) -> str:
@@ -81,11 +76,11 @@ def differences(there: Inputs, here: Inputs) -> str:
 
 
 def flatten(name: str, value: object) -> Inputs:
-    """Give every plain value in nested tables its dotted name."""
+    """Give every plain value in nested tables its dotted name, below `name` unless that is empty."""
     if isinstance(value, dict):
         flat: Inputs = {}
         for key, inner in value.items():
-            flat |= flatten(f"{name}.{key}", inner)
+            flat |= flatten(f"{name}.{key}" if name else key, inner)
         return flat
     if isinstance(value, list | tuple):
         return flatten(name, {str(position): inner for position, inner in enumerate(value)})

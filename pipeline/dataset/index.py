@@ -1,154 +1,192 @@
-"""index.parquet: every candidate of a data set in order, written once and trusted by every later run.
+"""The index: every candidate of a data set in order, in parts, written once and trusted by every later run.
 
-    source.batches() ──limit, duplicate keys──> index.parquet ──rows [start, stop)──> IndexRow
-           └── counts of the rows that the source dropped ──> the file's metadata
+    OUT/index.json ──names, rows, hashes──> OUT/index/0000000.parquet, 0000001.parquet, ...   1 M rows a part
+                                              └── rows [start, stop) ──> IndexRow
 
-A worker reads only the row groups that its plan touches. Writing keeps 16 bytes of each row in memory, which tell its
-key from all others, and how the source cuts its rows into batches does not show in the file.
+Whoever starts reads index.json alone. A worker reads only the row groups that its plan touches, and knows by the digest
+of their keys that they are the rows that were planned: each part lists the digests of its groups, and index.json the
+digest of that list.
 """
 
-import contextlib
 import hashlib
-from collections import Counter
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.dataset.fingerprint import FORMAT_VERSION
 from pipeline.dataset.storage import Directory
-from stages.errors import ManifestError, SourceError
-from stages.records import IndexRow, Reason
-from stages.sources.index.dropped import from_metadata, to_metadata
-from stages.sources.index.identities import key_identities, repeated
+from stages.errors import ManifestError
+from stages.records import IndexRow
 from stages.sources.index.schema import SCHEMA, from_table
-from stages.sources.protocol import Source
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
-INDEX_FILE = "index.parquet"
-LISTED_BY = b"condset.listed_by"
+INDEX_FILE = "index.json"
+PARTS = "index"
+"""The folder of the parts."""
+ROWS_PER_PART = 1_000_000
 ROWS_PER_GROUP = 4096
-GROUPS_PER_WRITE = 16
-
-REPEATING_COLUMNS = ["license", "width", "height", "label_uri", "rejected_reason", "rejected_detail"]
-"""The columns for which a dictionary pays; with one for every column, writing takes half as long again."""
+GROUP_KEYS = b"condset.group_keys"
+"""In a part's metadata: the digests of the keys of its row groups, `GROUP_DIGITS` hex digits each, in order."""
+GROUP_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class IndexFile:
-    """An index that is on disk."""
+class IndexPart:
+    """One file of the index."""
 
+    file: str
+    """In `PARTS`."""
     rows: int
+    bytes: int
     sha256: str
+    keys_sha256: str
+    """Of the digests of its groups' keys, by which a worker that reads a few rows knows the part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """index.json: what the index is, without its rows; picklable."""
+
+    parts: tuple[IndexPart, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
     """How many rows of the source are not in it, by the filter that dropped them, in the order of the filters."""
     listed_by: str = ""
-    """The digest of the settings that it was listed by; empty if it does not tell."""
+    """The digest of the settings that it was listed by."""
+    rows_per_part: int = ROWS_PER_PART
+    """Of all parts but the last."""
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def digest(self) -> str:
+        """Of the parts' hashes: enters the fingerprint of what is made from these rows."""
+        return hashlib.sha256("\n".join(part.sha256 for part in self.parts).encode()).hexdigest()
+
+    def to_json(self) -> bytes:
+        fields = {"format": FORMAT_VERSION, "rows": self.rows, "digest": self.digest} | asdict(self)
+        return json.dumps(fields, ensure_ascii=False, indent=2).encode() + b"\n"
 
 
-def write_index(directory: Directory, source: Source, limit: int, listed_by: str = "") -> IndexFile:
-    """List the source into index.parquet, which remembers `listed_by`; `limit` = 0 takes all rows.
-
-    Raises SourceError if the source lists nothing.
-    """
-    with directory.create(INDEX_FILE) as file:
-        duplicates = _write(file, source, limit, listed_by, np.zeros(0, np.int64))
-        if len(duplicates):
-            # Two keys are so rarely the same that listing once more then costs less than always looking before writing.
-            file.seek(0)
-            file.truncate()
-            _write(file, source, limit, listed_by, duplicates)
-    index = open_index(directory)
-    if index.rows == 0:
-        directory.remove(INDEX_FILE)
-        reasons = ", ".join(f"{count} {name}" for name, count in index.dropped.items() if count)
-        advice = f"; its filters dropped all rows: {reasons}" if reasons else ""
-        where = f"source {source.kind} {source.base_uri}".rstrip()
-        raise SourceError(f"{where} must list at least one image, got none{advice}")
+def open_index(directory: Directory) -> Index:
+    """Read index.json; ManifestError if it is not ours. None of the parts is looked at."""
+    where = directory / INDEX_FILE
+    try:
+        fields = json.loads(directory.read(INDEX_FILE))
+        parts = tuple(IndexPart(**part) for part in fields["parts"])
+        index = Index(parts, dict(fields["dropped"]), fields["listed_by"], fields["rows_per_part"])
+        if (index.rows, index.digest) != (fields["rows"], fields["digest"]):
+            raise ValueError("its rows or its digest are not those of its parts")
+        *whole, last = index.parts
+        if any(part.rows != index.rows_per_part for part in whole) or not 0 < last.rows <= index.rows_per_part:
+            raise ValueError(f"its parts are not of {index.rows_per_part} rows")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(
+            f"{where} must describe the parts of an index, got {error!r}; remove it and {PARTS}/, and prepare again"
+        ) from None
     return index
 
 
-def _write(file: BinaryIO, source: Source, limit: int, listed_by: str, duplicates: Numbers) -> Numbers:
-    """Write the rows of a source, rejecting `duplicates`; returns the numbers of all rows to be rejected as such."""
-    counts: Counter[str] = Counter()
-    keys, candidates = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.bool_)]
-    start = 0
-    with (
-        pq.ParquetWriter(
-            file,
-            SCHEMA,
-            compression="zstd",
-            use_dictionary=REPEATING_COLUMNS,
-            write_statistics=False,
-            write_batch_size=ROWS_PER_GROUP,
-        ) as writer,
-        ThreadPoolExecutor(1, thread_name_prefix="write") as encoder,
-    ):
-        written = encoder.submit(lambda: None)
-        for table in _whole_groups(_counted(_first(source.batches(), limit), counts)):
-            keys.append(key_identities(table.column("key").chunk(0)))
-            candidates.append(pc.equal(table.column("rejected_reason"), "").to_numpy())
-            table = _reject(table, duplicates[np.searchsorted(duplicates, start) :] - start)
-            start += table.num_rows
-            written.result()
-            written = encoder.submit(writer.write_table, table, row_group_size=ROWS_PER_GROUP)
-        written.result()
-        writer.add_key_value_metadata({**to_metadata(counts), LISTED_BY: listed_by.encode()})
-    return np.flatnonzero(repeated(np.concatenate(keys)) & np.concatenate(candidates))
+def group_digest(keys: pa.ChunkedArray) -> str:
+    """Return the digest of the keys of one row group."""
+    return hashlib.sha256("\n".join(keys.to_pylist()).encode()).hexdigest()[:GROUP_DIGITS]
 
 
-def _reject(table: pa.Table, duplicates: Numbers) -> pa.Table:
-    """Reject rows by their sorted numbers, as far as the table has them: samples of one key would be read as one."""
-    again = np.zeros(table.num_rows, np.bool_)
-    again[duplicates[: np.searchsorted(duplicates, table.num_rows)]] = True
-    if not again.any():
-        return table
-    reasons = {
-        "rejected_reason": Reason.DUPLICATE_KEY.value,
-        "rejected_detail": pc.binary_join_element_wise("key ", table.column("key"), " is already in the index", ""),
-    }
-    for name, value in reasons.items():
-        column = pc.if_else(pa.array(again), value, table.column(name))
-        table = table.set_column(table.schema.get_field_index(name), SCHEMA.field(name), column)
-    return table
+class IndexReader:
+    """Reads rows of an index, and keeps the part that it read last open. For one thread."""
 
+    def __init__(self, directory: Directory, index: Index) -> None:
+        """Nothing is opened yet."""
+        self._directory = directory
+        self._index = index
+        self._number = -1
+        self._file: BinaryIO | None = None
+        self._part: pq.ParquetFile | None = None
+        self._digests: list[str] = []
 
-def open_index(directory: Directory) -> IndexFile:
-    """Count and hash the index; ManifestError if it is no index of ours."""
-    try:
-        with directory.open(INDEX_FILE) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file does
-            parquet = _parquet(file)
-            schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-            metadata = parquet.metadata.metadata or {}
-            counts, listed_by = from_metadata(metadata), metadata.get(LISTED_BY, b"").decode()
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise ManifestError(
-            f"{directory / INDEX_FILE} must be a parquet index, got {error}; remove it and prepare again"
-        ) from None
-    if schema.names != SCHEMA.names:
-        raise ManifestError(
-            f"{directory / INDEX_FILE} must have columns {SCHEMA.names}, got {schema.names}; "
-            "remove it and prepare again"
+    def __enter__(self) -> "IndexReader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the part that is open."""
+        if self._file is not None:
+            self._file.close()
+        self._number, self._file, self._part = -1, None, None
+
+    def read(self, start: int, stop: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read rows [start, stop), all columns or some of them, touching only their row groups.
+
+        Raises ManifestError if a part is not the one that index.json names, OSError or pyarrow's errors if it cannot be
+        read.
+        """
+        tables = []
+        while start < stop:
+            number, first = divmod(start, self._index.rows_per_part)
+            rows = min(stop - start, self._index.rows_per_part - first)
+            tables.append(self._read(number, first, first + rows, columns))
+            start += rows
+        return pa.concat_tables(tables)
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Read some columns of all rows, a few groups at a time; raises what `read` raises."""
+        for start in range(0, self._index.rows, ROWS_PER_GROUP):
+            yield self.read(start, min(start + ROWS_PER_GROUP, self._index.rows), columns)
+
+    def _read(self, number: int, first: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
+        """Read rows of one part, by their numbers in it."""
+        part = self._open(number)
+        first_group, last_group = first // ROWS_PER_GROUP, (stop - 1) // ROWS_PER_GROUP
+        wanted = None if columns is None else [*dict.fromkeys(["key", *columns])]
+        groups = list(range(first_group, last_group + 1))
+        table = part.read_row_groups(groups, columns=wanted, use_threads=False)
+        for position, group in enumerate(groups):
+            keys = table.column("key").slice(position * ROWS_PER_GROUP, ROWS_PER_GROUP)
+            if group >= len(self._digests) or group_digest(keys) != self._digests[group]:
+                raise self._another(number)
+        table = table.slice(first - first_group * ROWS_PER_GROUP, stop - first)
+        return table if columns is None else table.select(columns)
+
+    def _open(self, number: int) -> pq.ParquetFile:
+        if number == self._number and self._part is not None:
+            return self._part
+        self.close()
+        expected = self._index.parts[number]
+        file = (self._directory / PARTS).open(expected.file)
+        try:
+            part = open_part(file)
+            text = (part.metadata.metadata or {}).get(GROUP_KEYS, b"")
+        except BaseException:
+            file.close()
+            raise
+        self._number, self._file, self._part = number, file, part
+        if part.schema_arrow.names != SCHEMA.names or hashlib.sha256(text).hexdigest() != expected.keys_sha256:
+            raise self._another(number)
+        digits = text.decode()
+        self._digests = [digits[place : place + GROUP_DIGITS] for place in range(0, len(digits), GROUP_DIGITS)]
+        return part
+
+    def _another(self, number: int) -> ManifestError:
+        where = self._directory / PARTS / self._index.parts[number].file
+        return ManifestError(
+            f"{where} must be the part that {INDEX_FILE} names, got one of other rows; restore it, or remove "
+            f"{INDEX_FILE} and {PARTS}/ and prepare into another directory"
         )
-    return IndexFile(rows, sha256, counts, listed_by)
 
 
-@contextlib.contextmanager
-def reading_index(directory: Directory) -> Iterator[pq.ParquetFile]:
-    """Open the index; columns are read when they are asked for, by the thread that asks."""
-    with directory.open(INDEX_FILE) as file:
-        yield _parquet(file)
-
-
-def _parquet(file: BinaryIO) -> pq.ParquetFile:
-    """Read a file's footer, and nothing ahead.
+def open_part(file: BinaryIO) -> pq.ParquetFile:
+    """Read a part's footer, and nothing ahead.
 
     pyarrow's own threads, which would read ahead, free Python's buffers a moment after they are read. If the program
     ends in that moment, it is aborted: one `condset verify` in five was.
@@ -156,47 +194,14 @@ def _parquet(file: BinaryIO) -> pq.ParquetFile:
     return pq.ParquetFile(file, pre_buffer=False)
 
 
-def read_rows(directory: Directory, start: int, stop: int) -> list[IndexRow]:
-    """Read rows [start, stop) of the index."""
-    with reading_index(directory) as index:
-        return from_table(read_columns(index, start, stop))
+def read_rows(directory: Directory, index: Index, start: int, stop: int) -> list[IndexRow]:
+    """Read rows [start, stop) of the index; raises what `IndexReader.read` raises."""
+    with IndexReader(directory, index) as reader:
+        return from_table(reader.read(start, stop))
 
 
-def read_columns(index: pq.ParquetFile, start: int, stop: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read rows [start, stop) of an open index, all columns or some of them, touching only their row groups."""
-    first_group, last_group = start // ROWS_PER_GROUP, (stop - 1) // ROWS_PER_GROUP
-    table = index.read_row_groups(list(range(first_group, last_group + 1)), columns=columns, use_threads=False)
-    return table.slice(start - first_group * ROWS_PER_GROUP, stop - start)
-
-
-def _first(batches: Iterator[pa.RecordBatch], limit: int) -> Iterator[pa.RecordBatch]:
-    taken = 0
-    for batch in batches:
-        if limit and taken + batch.num_rows >= limit:
-            yield batch.slice(0, limit - taken)
-            return
-        taken += batch.num_rows
-        yield batch
-
-
-def _counted(batches: Iterator[pa.RecordBatch], counts: Counter[str]) -> Iterator[pa.RecordBatch]:
-    """Add up what the source has dropped, and pass on its rows."""
-    for batch in batches:
-        counts.update(from_metadata(batch.schema.metadata))
-        yield batch
-
-
-def _whole_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Regroup batches into tables of whole row groups, so that a row's group follows from its number."""
-    pending: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        pending.append(batch)
-        rows += batch.num_rows
-        if rows >= ROWS_PER_GROUP * GROUPS_PER_WRITE:
-            # Where a column is cut into chunks shows in the pages of the file.
-            table = pa.Table.from_batches(pending, SCHEMA).combine_chunks()
-            yield table.slice(0, rows - rows % ROWS_PER_GROUP)
-            pending, rows = table.slice(rows - rows % ROWS_PER_GROUP).to_batches(), rows % ROWS_PER_GROUP
-    if rows:
-        yield pa.Table.from_batches(pending, SCHEMA).combine_chunks()
+def part_sha256(directory: Directory, part: IndexPart) -> str:
+    """Hash a part as it lies there; an empty text if there is none."""
+    with suppress(FileNotFoundError), (directory / PARTS).open(part.file) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file does
+    return ""

@@ -6,43 +6,44 @@ after the last one:      records ──> shards.jsonl, rejected.jsonl, totals �
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline.dataset.fingerprint import FORMAT_VERSION, Inputs
+from pipeline.config import PrepareConfig
+from pipeline.dataset.conditions import ConditionEntry
+from pipeline.dataset.fingerprint import FORMAT_VERSION, Inputs, fingerprint
 from pipeline.dataset.ledger import records
 from pipeline.dataset.numerics import Numerics
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import RECORDS, ShardRecord
 from pipeline.dataset.storage import Directory
 from stages.errors import ManifestError
+from stages.settings import Mark, marks, plain
 
 MANIFEST_FILE = "dataset.json"
 SHARDS_FILE = "shards.jsonl"
 REJECTED_FILE = "rejected.jsonl"
 LAYERS = "layers"
 """The folder of a data set's layers, each a directory of the same shape."""
+FORMER_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class ModelUse:
-    """A network whose output is in the data set."""
+class ImageFacts:
+    """The stored images, as far as all of them are alike."""
 
-    name: str
-    file: str
-    sha256: str
-    license: str
+    format: str
+    """Their extension: jpg or png."""
+    sizes_pixels: tuple[tuple[int, int], ...]
+    """Width and height of every size that occurs; each record has the size of each of its samples."""
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionEntry:
-    """One condition of the data set, and what made it."""
+class SourceFacts:
+    """Where the pairs came from."""
 
-    name: str
-    annotator: str
-    algorithm_version: int
-    extensions: tuple[str, ...]
-    models: tuple[ModelUse, ...]
+    kind: str
+    split: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,71 @@ class Manifest:
     complete: bool
     fingerprint: str
     inputs: Inputs
-    config: Mapping[str, Any]
-    """The resolved configuration, as `PrepareConfig` dumps it."""
+    source: SourceFacts
+    image: ImageFacts
+    samples_per_shard: int
     conditions: tuple[ConditionEntry, ...]
     labels: Mapping[str, str]
     """Category id, in decimal, to name; empty without label maps."""
     numerics: Numerics
     totals: Totals
+    config: Mapping[str, Any]
+    """The resolved configuration, as `PrepareConfig` dumps it: for making more of it, and for people to read."""
+    marks: Mapping[str, str]
+    """Dotted name of a setting to its mark, "place" or "manner": those are no part of what was made."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """How many rows of the source are not candidates, by the filter that dropped them."""
     format: int = FORMAT_VERSION
 
+    @property
+    def size_pixels(self) -> tuple[int, int]:
+        """Width and height of the images, which all have the same."""
+        (size,) = self.image.sizes_pixels
+        return size
+
+    def settings_of(self, entry: ConditionEntry, leave_out: Collection[Mark] = ()) -> dict[str, Any]:
+        """Return the `[[annotators]]` table that made a condition, without the settings of these marks."""
+        position = self.conditions.index(entry)
+        table: dict[str, Any] = self.config["annotators"][position]
+        return {
+            name: value
+            for name, value in table.items()
+            if self.marks.get(f"annotators.{position}.{name}") not in leave_out
+        }
+
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2).encode() + b"\n"
+        fields = {"format": self.format} | asdict(self)
+        fields["conditions"] = [entry.to_fields() for entry in self.conditions]
+        return json.dumps(fields, ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def describe(
+    config: PrepareConfig,
+    inputs: Inputs,
+    conditions: tuple[ConditionEntry, ...],
+    labels: Mapping[str, str],
+    numerics: Numerics,
+    totals: Totals,
+    dropped: Mapping[str, int],
+) -> Manifest:
+    """Describe a data set, or a layer, that is about to be made."""
+    return Manifest(
+        name=config.name,
+        split=config.source.split,
+        complete=False,
+        fingerprint=fingerprint(inputs),
+        inputs=inputs,
+        source=SourceFacts(config.source.kind, config.source.split),
+        image=ImageFacts(config.image.format, (config.image.size_pixels,)),
+        samples_per_shard=config.samples_per_shard,
+        conditions=conditions,
+        labels=labels,
+        numerics=numerics,
+        totals=totals,
+        config=plain(config),
+        marks=marks(config),
+        dropped=dict(dropped),
+    )
 
 
 def read_manifest(directory: Directory) -> Manifest:
@@ -91,24 +144,31 @@ def read_manifest(directory: Directory) -> Manifest:
     except ValueError as error:
         raise ManifestError(f"{where} must be JSON, got {error}; remove it and prepare again") from None
     try:
-        if fields["format"] != FORMAT_VERSION:
-            raise ManifestError(f"{where} must have format {FORMAT_VERSION}, got {fields['format']}; use its condset")
-        conditions = tuple(
-            ConditionEntry(
-                **entry
-                | {
-                    "extensions": tuple(entry["extensions"]),
-                    "models": tuple(ModelUse(**model) for model in entry["models"]),
-                }
-            )
-            for entry in fields.pop("conditions")
+        _check_format(where, directory, fields["format"])
+        image = fields.pop("image")
+        sizes = tuple((width, height) for width, height in image["sizes_pixels"])
+        return Manifest(
+            source=SourceFacts(**fields.pop("source")),
+            image=ImageFacts(image["format"], sizes),
+            conditions=tuple(map(ConditionEntry.from_fields, fields.pop("conditions"))),
+            numerics=Numerics(**fields.pop("numerics")),
+            totals=Totals(**fields.pop("totals")),
+            **fields,
         )
-        numerics, totals = Numerics(**fields.pop("numerics")), Totals(**fields.pop("totals"))
-        return Manifest(conditions=conditions, numerics=numerics, totals=totals, **fields)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(
             f"{where} must have format {FORMAT_VERSION}'s fields, got {error!r}; prepare again"
         ) from None
+
+
+def _check_format(where: Directory, directory: Directory, found: object) -> None:
+    if found == FORMER_FORMAT:
+        raise ManifestError(
+            f"{where} must have format {FORMAT_VERSION}, got {FORMER_FORMAT}; `condset upgrade {directory}` brings it "
+            "over and touches no tar"
+        )
+    if found != FORMAT_VERSION:
+        raise ManifestError(f"{where} must have format {FORMAT_VERSION}, got {found}; read it with its own condset")
 
 
 def load_finished(directory: Directory) -> Manifest:
@@ -136,20 +196,19 @@ def summarise(directory: Directory, manifest: Manifest) -> Manifest:
 
     Raises ManifestError if the records do not account for every row of the index.
     """
-    shards = directory / "shards"
     samples = tar_bytes = accounted = 0
     reasons: Counter[str] = Counter()
     with directory.create(SHARDS_FILE) as lines, directory.create(REJECTED_FILE) as rejected:
-        for record in records(shards):
+        for record in records(directory):
             samples += len(record.samples)
             tar_bytes += record.tar_bytes
             accounted += len(record.samples) + len(record.rejected)
-            reasons.update(each.reason.value for each in record.rejected)
+            reasons.update(str(each.reason) for each in record.rejected)
             lines.write(shard_line(record))
             rejected.writelines(rejected_lines(record))
     if accounted != manifest.totals.rows:
         raise ManifestError(
-            f"{shards} must account for all {manifest.totals.rows} rows of the index, got {accounted}; "
+            f"{directory / RECORDS} must account for all {manifest.totals.rows} rows of the index, got {accounted}; "
             "`condset verify` names the shard"
         )
     totals = replace(
@@ -178,5 +237,5 @@ def shard_line(record: ShardRecord) -> bytes:
 def rejected_lines(record: ShardRecord) -> Iterator[bytes]:
     """The lines of rejected.jsonl that come from one shard."""
     for each in record.rejected:
-        fields = {"shard": record.name, "key": each.key, "reason": each.reason.value, "detail": each.detail}
+        fields = {"shard": record.name, "key": each.key, "reason": str(each.reason), "detail": each.detail}
         yield json.dumps(fields, ensure_ascii=False).encode() + b"\n"

@@ -1,6 +1,6 @@
 """Read what layers add to the samples of a data set.
 
-    DATASET/layers/<name>/shards/0000000.{tar,json} ──key──> members of the sample of that key in DATASET/shards
+    DATASET/layers/<name>/{records,shards} ──key──> members of the sample of that key in DATASET/shards
 
 A layer has a sample for each one of the data set, or has rejected it, or is still being made.
 """
@@ -8,7 +8,8 @@ A layer has a sample for each one of the data set, or has rejected it, or is sti
 from collections.abc import Sequence
 
 from pipeline.dataset.manifest import LAYERS, layer_names, read_manifest
-from pipeline.dataset.shards import SampleEntry, ShardRecord, read_record, read_sample
+from pipeline.dataset.record import SampleEntry, ShardRecord, read_record
+from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 
 
@@ -19,7 +20,7 @@ class LayerReader:
         """Open the layer in `directory`; ManifestError if it has no readable manifest."""
         self.name = name
         self.manifest = read_manifest(directory)
-        self._shards = directory / "shards"
+        self._directory = directory
         self._shard = ""
         self._samples: dict[str, tuple[ShardRecord, SampleEntry]] = {}
 
@@ -27,11 +28,11 @@ class LayerReader:
         """Read the layer's members of one sample; empty if it has none. ShardCorrupt if they cannot be read."""
         if shard != self._shard:
             self._shard, self._samples = shard, self._samples_of(shard)
-        return read_sample(self._shards, *self._samples[key]) if key in self._samples else {}
+        return read_sample(self._directory, *self._samples[key]) if key in self._samples else {}
 
     def _samples_of(self, shard: str) -> dict[str, tuple[ShardRecord, SampleEntry]]:
         try:
-            record = read_record(self._shards, shard)
+            record = read_record(self._directory, shard)
         except FileNotFoundError:
             return {}
         return {entry.key: (record, entry) for entry in record.samples}
@@ -47,7 +48,7 @@ def read_with_layers(
     base: Directory, layers: Sequence[LayerReader], record: ShardRecord, entry: SampleEntry
 ) -> dict[str, bytes]:
     """Read a sample of the data set and what its layers add to it: extension to bytes."""
-    members = read_sample(base / "shards", record, entry)
+    members = read_sample(base, record, entry)
     for layer in layers:
         members |= layer.members(record.name, entry.key)
     return members

@@ -1,82 +1,26 @@
 """Shards on disk: the tar, and the record that commits it.
 
-    outcomes ──> shards/0000000.tar (complete, synced, renamed) ──then──> shards/0000000.json (the same way)
+    outcomes ──> shards/0000000.tar (complete, synced, published) ──then──> records/0000000.json (the same way)
 
-A shard exists if its record does. The tar is plain ustar with zero times and owners, so equal samples give equal bytes.
-The record's offsets give random access into the tar: [offset, offset + bytes) is itself a readable run of tar members.
+The tar is plain ustar with zero times and owners, so equal samples give equal bytes.
 
     a retry:  0000000.r1.tar (kept and new samples) ──then──> 0000000.json names it ──then──> 0000000.tar is removed
 """
 
-import hashlib
 import io
-import json
 import tarfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import BinaryIO, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
+from pipeline.dataset.drafts import Draft, HashingFile
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.record import SHARDS, SampleEntry, ShardRecord, read_record, record_file
 from pipeline.dataset.storage import Directory
-from stages.errors import ShardCorrupt
-from stages.records import EncodedSample, Reason, Rejection
-
-RECORD_SUFFIX = ".json"
-
-
-@dataclass(frozen=True, slots=True)
-class SampleEntry:
-    """Where one sample lies in its tar."""
-
-    key: str
-    offset: int
-    bytes: int
-    width: int
-    height: int
-    crc32: int
-    """Of those bytes: tells which sample of a damaged tar is the damaged one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """What a shard holds: the commit, and all that the manifest is derived from."""
-
-    name: str
-    plan: str
-    """The digest of the plan: this data set's fingerprint and the rows."""
-    start: int
-    stop: int
-    tar: str
-    """The tar's file name; empty if every sample was rejected."""
-    tar_sha256: str
-    tar_bytes: int
-    numerics: Numerics
-    samples: tuple[SampleEntry, ...]
-    rejected: tuple[Rejection, ...]
-    base_sha256: str = ""
-    """In a layer: of the base shard's record, which the samples here belong to; empty in a data set's own shards."""
-
-    def to_json(self) -> bytes:
-        fields = asdict(self)
-        fields["samples"] = [list(asdict(sample).values()) for sample in self.samples]
-        fields["rejected"] = [[each.key, each.reason.value, each.detail] for each in self.rejected]
-        return json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-
-    @classmethod
-    def from_json(cls, content: bytes, where: str) -> "ShardRecord":
-        """Read a record back; ShardCorrupt naming `where` if it is not one."""
-        try:
-            fields = json.loads(content)
-            samples = tuple(SampleEntry(*entry) for entry in fields.pop("samples"))
-            rejected = tuple(Rejection(key, Reason(reason), detail) for key, reason, detail in fields.pop("rejected"))
-            numerics = Numerics(**fields.pop("numerics"))
-            return cls(samples=samples, rejected=rejected, numerics=numerics, **fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ShardCorrupt(
-                f"{where} must be a shard's record, got {error!r}; delete it and prepare again to remake the shard"
-            ) from None
+from stages.errors import ShardConflict, ShardCorrupt
+from stages.records import EncodedSample, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +37,8 @@ Outcome: TypeAlias = EncodedSample | SampleEntry | Rejection
 """What became of a row; a `SampleEntry` is a sample that is kept as it lies in the former tar."""
 
 
-def read_record(shards: Directory, name: str) -> ShardRecord:
-    """Read the record of shard `name` ("0000000"); FileNotFoundError if it is not committed."""
-    return ShardRecord.from_json(shards.read(name + RECORD_SUFFIX), f"{shards / name}{RECORD_SUFFIX}")
-
-
 def commit_shard(
-    shards: Directory,
+    home: Directory,
     plan: ShardPlan,
     fingerprint: str,
     numerics: Numerics,
@@ -122,13 +61,13 @@ def commit_shard(
     )
     samples = [outcome for outcome in outcomes if isinstance(outcome, EncodedSample)]
     if samples:
-        record = _with_tar(record, shards, f"{plan.name}.tar", samples, _run)
-    shards.write(plan.name + RECORD_SUFFIX, record.to_json())
+        record = _with_tar(record, home, f"{plan.name}.tar", samples, _run)
+    _commit(home, record)
     return record
 
 
 def recommit_shard(
-    shards: Directory, replacement: Replacement, numerics: Numerics, outcomes: Sequence[Outcome]
+    home: Directory, replacement: Replacement, numerics: Numerics, outcomes: Sequence[Outcome]
 ) -> ShardRecord:
     """Write the new tar, then the record that names it, then remove the former tar.
 
@@ -138,7 +77,7 @@ def recommit_shard(
     the sample, if one to be kept is damaged.
     """
     former = replacement.former
-    there = read_record(shards, former.name)
+    there = read_record(home, former.name)
     if there.tar == replacement.tar:
         return there
     record = replace(former, rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)))
@@ -148,25 +87,25 @@ def recommit_shard(
         def run(sample: EncodedSample | SampleEntry) -> bytes:
             if isinstance(sample, EncodedSample):
                 return _run(sample)
-            kept = _read_run(shards, former, sample)
-            parse_sample(kept, sample, _place(shards, former, sample))  # what is damaged is not committed anew
+            kept = _read_run(home, former, sample)
+            parse_sample(kept, sample, _place(home, former, sample))  # what is damaged is not committed anew
             return kept
 
-        record = _with_tar(record, shards, replacement.tar, samples, run)
+        record = _with_tar(record, home, replacement.tar, samples, run)
     if not former.samples:
         record = replace(record, numerics=numerics)
-    shards.write(record.name + RECORD_SUFFIX, record.to_json())
+    home.write(record_file(record.name), record.to_json())
     if former.tar not in ("", record.tar):
-        shards.remove(former.tar)
+        home.remove(f"{SHARDS}/{former.tar}")
     return record
 
 
-def read_sample(shards: Directory, record: ShardRecord, entry: SampleEntry) -> dict[str, bytes]:
+def read_sample(home: Directory, record: ShardRecord, entry: SampleEntry) -> dict[str, bytes]:
     """Read one sample's members, extension to bytes, without reading the rest of the tar.
 
     Raises ShardCorrupt, naming shard and key, if the record's offsets do not lead to that sample.
     """
-    return parse_sample(_read_run(shards, record, entry), entry, _place(shards, record, entry))
+    return parse_sample(_read_run(home, record, entry), entry, _place(home, record, entry))
 
 
 def parse_sample(content: bytes, entry: SampleEntry, where: str) -> dict[str, bytes]:
@@ -190,28 +129,29 @@ def parse_sample(content: bytes, entry: SampleEntry, where: str) -> dict[str, by
     return members
 
 
-def _read_run(shards: Directory, record: ShardRecord, entry: SampleEntry) -> bytes:
+def _read_run(home: Directory, record: ShardRecord, entry: SampleEntry) -> bytes:
     try:
-        return shards.read_range(record.tar, entry.offset, entry.bytes)
+        return home.read_range(f"{SHARDS}/{record.tar}", entry.offset, entry.bytes)
     except FileNotFoundError:
-        where = _place(shards, record, entry)
+        where = _place(home, record, entry)
         raise ShardCorrupt(f"{where} must be in the tar, got no tar; delete the record and prepare again") from None
 
 
-def _place(shards: Directory, record: ShardRecord, entry: SampleEntry) -> str:
-    return f"{shards / record.tar} sample {entry.key}"
+def _place(home: Directory, record: ShardRecord, entry: SampleEntry) -> str:
+    return f"{home / SHARDS / record.tar} sample {entry.key}"
 
 
 Sample = TypeVar("Sample", bound=EncodedSample | SampleEntry)
 
 
 def _with_tar(
-    record: ShardRecord, shards: Directory, tar: str, samples: Sequence[Sample], run_of: Callable[[Sample], bytes]
+    record: ShardRecord, home: Directory, tar: str, samples: Sequence[Sample], run_of: Callable[[Sample], bytes]
 ) -> ShardRecord:
-    """Write a tar of the runs of samples, one in memory at a time, and return the record with it."""
+    """Publish a tar of the runs of samples, one in memory at a time, and return the record with it."""
     entries = []
-    with shards.create(tar) as file:
-        hashing = _HashingFile(file)
+    draft = home.draft(f"{SHARDS}/{tar}")
+    try:
+        hashing = HashingFile(draft.file)
         for sample in samples:
             run = run_of(sample)
             entry = SampleEntry(sample.key, hashing.position, len(run), sample.width, sample.height, zlib.crc32(run))
@@ -219,8 +159,26 @@ def _with_tar(
             hashing.write(run)
         hashing.write(bytes(2 * tarfile.BLOCKSIZE))
         hashing.write(bytes(-hashing.position % tarfile.RECORDSIZE))
-    sha256 = hashing.hash.hexdigest()
+        _publish(home, record.name, draft)
+    finally:
+        draft.discard()
+    sha256 = hashing.sha256()
     return replace(record, tar=tar, tar_sha256=sha256, tar_bytes=hashing.position, samples=tuple(entries))
+
+
+def _publish(home: Directory, shard: str, draft: Draft) -> None:
+    """Let a tar appear; one without a record is nobody's: a run was cut off before it, under other numerics."""
+    try:
+        draft.publish()
+    except ShardConflict:
+        if home.exists(record_file(shard)):
+            raise
+        draft.replace()
+
+
+def _commit(home: Directory, record: ShardRecord) -> None:
+    with home.publish(record_file(record.name)) as file:
+        file.write(record.to_json())
 
 
 def _run(sample: EncodedSample) -> bytes:
@@ -232,17 +190,3 @@ def _member(name: str, content: bytes) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = len(content)
     return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
-
-
-class _HashingFile:
-    """Counts and hashes what is written, so that the tar is never read back."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.hash = hashlib.sha256()
-        self.position = 0
-
-    def write(self, content: bytes) -> None:
-        self._file.write(content)
-        self.hash.update(content)
-        self.position += len(content)

@@ -1,29 +1,23 @@
 """A directory of the data set, local or behind any fsspec URL, and the one way to write a file into it.
 
-    local:     create("0000000.tar") ──> 0000000.tar.<attempt>.partial ──sync──rename──> 0000000.tar
-    elsewhere: create("0000000.tar") ──> a temporary file here ──upload──> 0000000.tar
+    publish("0000000.tar") ──> draft ──> 0000000.tar, unless somebody has published another one
+    create("dataset.json") ──> draft ──> dataset.json, in place of the former one
 
-A file exists under its name only when it is complete. The partial name is unique to the attempt, because a worker that
-was given up for lost may still be writing. Object stores have no rename, or one that copies, but publish an upload only
-when it is complete, which is the same promise.
+A file exists under its name only when it is complete: see `drafts`.
 """
 
 import contextlib
 import os
-import tempfile
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from stages.errors import ConfigError, WorkerError
+from pipeline.dataset.drafts import PARTIAL, Draft, LocalDraft, UploadDraft
+from stages.errors import ConfigError
 from stages.locations import file_system, local_path, read_bytes
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
-
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +92,33 @@ class Directory:
         with contextlib.suppress(FileNotFoundError):
             files.rm_file(f"{path}/{name}")
 
+    def draft(self, name: str) -> Draft:
+        """Begin a file that appears under its name when it is published or put in place, complete and synced."""
+        local = local_path(self.location)
+        return LocalDraft(local, name) if local is not None else UploadDraft(self.location, name)
+
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
-        """Write a file that appears under its name, complete and synced, when the block ends without an error.
+        """Write a file that appears, in place of a former one, when the block ends without an error.
 
         Raises WorkerError if the partial file has been removed meanwhile, which another run in the same directory does.
         """
-        local = local_path(self.location)
-        with _renamed(local, name) if local is not None else self._uploaded(name) as file:
-            yield file
+        draft = self.draft(name)
+        try:
+            yield draft.file
+            draft.replace()
+        finally:
+            draft.discard()
+
+    @contextlib.contextmanager
+    def publish(self, name: str) -> Iterator[BinaryIO]:
+        """Write a file as `create` does, but never in place of one of other bytes: that is a ShardConflict."""
+        draft = self.draft(name)
+        try:
+            yield draft.file
+            draft.publish()
+        finally:
+            draft.discard()
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file in one piece, as `create` does."""
@@ -124,37 +136,3 @@ class Directory:
         files, path = file_system(self.location)
         files.invalidate_cache(path)
         return files, path
-
-    @contextlib.contextmanager
-    def _uploaded(self, name: str) -> Iterator[BinaryIO]:
-        """Write here, upload when all is written: fsspec would publish the half of a file whose writer fails."""
-        with tempfile.NamedTemporaryFile(prefix="condset-") as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            files, path = file_system(self.location)
-            files.put_file(file.name, f"{path}/{name}")
-
-
-@contextlib.contextmanager
-def _renamed(directory: Path, name: str) -> Iterator[BinaryIO]:
-    """Write under a partial name, sync, rename, sync the directory."""
-    partial = directory / f"{name}.{uuid.uuid4().hex}{PARTIAL}"
-    try:
-        with partial.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            partial.rename(directory / name)
-        except FileNotFoundError:
-            raise WorkerError(
-                f"{partial} must stay until it is renamed, got removed; let only one run write to {directory}"
-            ) from None
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)  # makes the rename survive a power cut
-    finally:
-        os.close(descriptor)

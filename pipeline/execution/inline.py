@@ -14,7 +14,7 @@ from typing import Protocol
 from pipeline.config import PrepareConfig
 from pipeline.dataset.numerics import Numerics, numerics_of
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.execution.origins import LoadedShard
 from pipeline.execution.resources import allocate, this_machine
 from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work

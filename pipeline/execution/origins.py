@@ -7,16 +7,16 @@ Both give the annotators the same `StoredSample`, so a condition has the same by
 set or added to it later.
 """
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.config import PrepareConfig
-from pipeline.dataset.index import read_rows
+from pipeline.dataset.index import Index, read_rows
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import RECORD_SUFFIX, Replacement, SampleEntry, ShardRecord, read_sample
+from pipeline.dataset.record import SampleEntry, read_bound_record, record_file
+from pipeline.dataset.shards import Replacement, read_sample
 from pipeline.dataset.storage import Directory
 from stages.errors import ShardCorrupt, TooManyRejected
 from stages.load import Loading, load_labels, load_samples
@@ -68,6 +68,7 @@ class FromIndex:
 
     directory: Directory
     config: PrepareConfig
+    index: Index
 
     def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
         """Fetch, decode and crop the rows of a plan.
@@ -75,7 +76,7 @@ class FromIndex:
         Raises TooManyRejected, before anything of the shard is committed, if what an outage gives took more than
         `max_rejected_fraction` of the rows.
         """
-        rows = read_rows(self.directory, plan.start, plan.stop)
+        rows = read_rows(self.directory, self.index, plan.start, plan.stop)
         outcomes = tuple(load_samples(rows, loading_of(self.config), stop))
         _refuse_outage(plan, outcomes, self.config.max_rejected_fraction)
         return LoadedShard(plan, outcomes)
@@ -92,23 +93,27 @@ class FromDataset:
     base: Directory
     config: PrepareConfig
     """The base's configuration, with the annotators of the layer."""
+    index: Index
+    """The base's."""
 
     def load(self, plan: ShardPlan, stop: threading.Event) -> LoadedShard:
         """Read the samples of one shard back, with the annotations that the index has for them.
 
         Raises TooManyRejected as `FromIndex` does, if their label maps are away.
         """
-        shards = self.base / "shards"
-        where = f"{shards / plan.name}{RECORD_SUFFIX}"
         try:
-            content = shards.read(plan.name + RECORD_SUFFIX)
+            record, sha256 = read_bound_record(self.base, plan.name)
         except FileNotFoundError:
+            where = self.base / record_file(plan.name)
             raise ShardCorrupt(f"{where} must be there, got none; run `condset prepare` again") from None
-        record = ShardRecord.from_json(content, where)
-        rows = {row.key: row for row in read_rows(self.base, plan.start, plan.stop) if row.rejection is None}
-        outcomes = tuple(self._restore(rows[entry.key], read_sample(shards, record, entry)) for entry in record.samples)
+        rows = {
+            row.key: row for row in read_rows(self.base, self.index, plan.start, plan.stop) if row.rejection is None
+        }
+        outcomes = tuple(
+            self._restore(rows[entry.key], read_sample(self.base, record, entry)) for entry in record.samples
+        )
         _refuse_outage(plan, outcomes, self.config.max_rejected_fraction)
-        return LoadedShard(plan, outcomes, hashlib.sha256(content).hexdigest())
+        return LoadedShard(plan, outcomes, sha256)
 
     def _restore(self, row: IndexRow, members: dict[str, bytes]) -> StoredSample | Rejection:
         crop = read_crop(members["json"])

@@ -13,7 +13,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 
 LOG_INTERVAL_SECONDS = 30.0
 
@@ -69,7 +69,7 @@ class RunProgress:
         """A shard is on disk."""
         with self._lock:
             self._shards += 1
-            self.rejected.update(each.reason.value for each in record.rejected)
+            self.rejected.update(str(each.reason) for each in record.rejected)
             self._show(len(record.rejected))
 
     def _show(self, rows: int) -> None:

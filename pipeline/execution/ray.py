@@ -23,7 +23,7 @@ from typing import Any
 from pipeline.config import PrepareConfig
 from pipeline.dataset.numerics import Numerics, numerics_of
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.doctor.finding import Finding, Level
 from pipeline.execution.origins import LoadedShard
 from pipeline.execution.resources import Allocation, Resources, allocate, this_machine

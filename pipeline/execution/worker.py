@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import Outcome, SampleEntry, ShardRecord, commit_shard, recommit_shard
+from pipeline.dataset.record import SampleEntry, ShardRecord
+from pipeline.dataset.shards import Outcome, commit_shard, recommit_shard
 from pipeline.dataset.storage import Directory
 from pipeline.execution.origins import LoadedShard, Origin
 from stages.annotate import Annotation, OnCores, OnGpu
@@ -36,7 +37,8 @@ SHARDS_ANNOTATED = 2
 class Work:
     """What every shard of a data set or of a layer has in common; picklable."""
 
-    shards: Directory
+    home: Directory
+    """The data set or the layer."""
     origin: Origin
     annotators: tuple[AnnotatorConfig, ...]
     fingerprint: str
@@ -84,17 +86,17 @@ class ShardWorker:
             return self._commit(shard, outcomes)
         except OSError as error:
             raise WorkerError(
-                f"{self._work.shards} must be writable for shard {shard.plan.name}, got {error}; make room or fix the "
+                f"{self._work.home} must be writable for shard {shard.plan.name}, got {error}; make room or fix the "
                 "storage, and run again"
             ) from error
 
     def _commit(self, shard: LoadedShard, outcomes: Sequence[Outcome]) -> ShardRecord:
         work = self._work
         if shard.replacement:
-            return recommit_shard(work.shards, shard.replacement, work.numerics, outcomes)
+            return recommit_shard(work.home, shard.replacement, work.numerics, outcomes)
         made = [outcome for outcome in outcomes if not isinstance(outcome, SampleEntry)]
         assert len(made) == len(outcomes), "only a replacement keeps samples"
-        return commit_shard(work.shards, shard.plan, work.fingerprint, work.numerics, made, shard.base_sha256)
+        return commit_shard(work.home, shard.plan, work.fingerprint, work.numerics, made, shard.base_sha256)
 
     def close(self) -> None:
         """Begin with no other image; a shard that is being annotated ends with an error."""

@@ -1,7 +1,7 @@
 """`condset inspect`: what is in a data set, finished or not.
 
     records ───────────────────────────> counts, sizes, rejections            of every sample
-    index.parquet, records ────────────> licences of the photographs          of every sample
+    index, records ─────────────────────> licences of the photographs          of every sample
     records ──evenly_spaced──> read_sample ──> originals, captions, ...  of some samples, and it says of how many
 
 Nothing is checked here that `condset verify` checks; a sample that cannot be read at all is an error.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import Manifest, read_manifest
 from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
-from pipeline.dataset.shards import SampleEntry, ShardRecord
+from pipeline.dataset.record import SampleEntry, ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.inspect.distribution import Distribution, distribution
 from pipeline.inspect.evenly_spaced import evenly_spaced
@@ -66,7 +66,7 @@ class Contents:
     """What the examined samples hold."""
 
     samples: int
-    """How many were examined, evenly evenly_spaced over the data set."""
+    """How many were examined, evenly spaced over the data set."""
     original_width_pixels: Distribution
     original_height_pixels: Distribution
     captions: Captions
@@ -112,15 +112,14 @@ def inspect_data_set(
     Raises ManifestError if the directory holds no data set, ShardCorrupt if a record or a sample cannot be read.
     """
     manifest = read_manifest(directory)
-    shards = directory / "shards"
     counts = _Counts()
-    for record in records(shards):
+    for record in records(directory):
         counts.add(record)
     samples = sum(counts.samples_by_shard.values())
     layers = open_layers(directory)
     contents = _Contents(directory, manifest, layers)
     examined = min(examine or samples, samples)
-    for record, entry in evenly_spaced(shards, counts.samples_by_shard, examine):
+    for record, entry in evenly_spaced(directory, counts.samples_by_shard, examine):
         contents.add(record, entry)
         progress(contents.samples, examined)
     return Inspection(
@@ -139,7 +138,7 @@ def inspect_data_set(
             for each in layers
         ),
         image_sizes=dict(counts.image_sizes.most_common()),
-        licenses=count_licenses(directory, manifest.config["samples_per_shard"]),
+        licenses=count_licenses(directory, manifest.samples_per_shard),
         rejections=tuple(
             Rejected(reason, count, tuple(counts.examples[reason])) for reason, count in sorted(counts.reasons.items())
         ),
@@ -162,8 +161,8 @@ class _Counts:
         self.image_sizes.update(f"{entry.width}x{entry.height}" for entry in record.samples)
         self.tar_bytes += record.tar_bytes
         for each in record.rejected:
-            self.reasons[each.reason.value] += 1
-            examples = self.examples.setdefault(each.reason.value, [])
+            self.reasons[str(each.reason)] += 1
+            examples = self.examples.setdefault(str(each.reason), [])
             if len(examples) < EXAMPLES:
                 examples.append((each.key, each.detail))
 
@@ -244,7 +243,7 @@ def _bin_name(start: int) -> str:
 def _tallies(manifest: Manifest) -> dict[str, Tally]:
     names = {int(number): name for number, name in manifest.labels.items()}
     tallies = {}
-    for entry, annotator in zip(manifest.conditions, manifest.config["annotators"], strict=True):
-        score_threshold = float(annotator.get("score_threshold", SCORE_THRESHOLD))
+    for entry in manifest.conditions:
+        score_threshold = float(manifest.settings_of(entry).get("score_threshold", SCORE_THRESHOLD))
         tallies[entry.name] = tally_for(Condition(entry.name), score_threshold, names)
     return tallies

@@ -1,4 +1,4 @@
-"""Choose some samples of a data set that stand for all of it: evenly evenly_spaced, the same ones every time.
+"""Choose some samples of a data set that stand for all of it: evenly spaced, the same ones every time.
 
     samples of each shard ──> numbers 0, N/n, 2N/n, ... ──> (record, entry) to read by its offset
 
@@ -7,12 +7,12 @@ Only the records of the shards that hold a chosen sample are read.
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.dataset.shards import SampleEntry, ShardRecord, read_record
+from pipeline.dataset.record import SampleEntry, ShardRecord, read_record
 from pipeline.dataset.storage import Directory
 
 
 def evenly_spaced(
-    shards: Directory, samples_by_shard: Mapping[str, int], wanted: int
+    home: Directory, samples_by_shard: Mapping[str, int], wanted: int
 ) -> Iterator[tuple[ShardRecord, SampleEntry]]:
     """Yield `wanted` samples, or all if there are fewer or `wanted` is 0, in the order of the data set.
 
@@ -28,6 +28,6 @@ def evenly_spaced(
             here.append(numbers[position] - first)
             position += 1
         if here:
-            record = read_record(shards, name)
+            record = read_record(home, name)
             yield from ((record, record.samples[number]) for number in here)
         first += samples

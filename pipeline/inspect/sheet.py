@@ -23,7 +23,7 @@ from PIL.ImageFont import FreeTypeFont
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
-from pipeline.dataset.shards import SampleEntry, ShardRecord
+from pipeline.dataset.record import SampleEntry, ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.inspect.evenly_spaced import evenly_spaced
 from pipeline.inspect.sheet_text import choose_caption, fonts, wrap
@@ -97,10 +97,10 @@ def choose_samples(directory: Directory, rows: int) -> tuple[list[str], list[Sho
     """
     manifest, layers = read_manifest(directory), open_layers(directory)
     entries = [*manifest.conditions, *(entry for layer in layers for entry in layer.manifest.conditions)]
-    extensions = {"image": str(manifest.config["image"]["format"])}
-    extensions |= {entry.name: each for entry in entries for each in entry.extensions if each.endswith(".png")}
-    samples_by_shard = {record.name: len(record.samples) for record in records(directory / "shards")}
-    candidates = list(evenly_spaced(directory / "shards", samples_by_shard, rows * CANDIDATES_PER_ROW))
+    extensions = {"image": manifest.image.format}
+    extensions |= {entry.name: entry.spec.shown for entry in entries if entry.spec.shown}
+    samples_by_shard = {record.name: len(record.samples) for record in records(directory)}
+    candidates = list(evenly_spaced(directory, samples_by_shard, rows * CANDIDATES_PER_ROW))
     rows = min(rows, len(candidates))
     chosen = []
     for row in range(rows):

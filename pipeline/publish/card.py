@@ -1,21 +1,22 @@
 """The data card: README.md of a data set, for its readers and for the Hugging Face hub.
 
-    dataset.json, the records, index.parquet ──> README.md
+    dataset.json, the records, the index ──> README.md
 
 Its front matter names the tars, so that `datasets.load_dataset(DIRECTORY)` reads them. The card is a function of those
 files alone, without time, host or path, so that `condset verify` can tell a stale one.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from pipeline.dataset.fingerprint import not_inputs
-from pipeline.dataset.manifest import ConditionEntry, Manifest
+from pipeline.dataset.conditions import ConditionEntry
+from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card_snippets import snippets
 from pipeline.publish.licenses import count_licenses
 from pipeline.publish.toml_text import Value, to_toml
 from stages.records import Condition
+from stages.settings import Mark
 from stages.weights.catalogue import MODELS
 
 CARD_FILE = "README.md"
@@ -24,20 +25,6 @@ SHOWN_HASH_DIGITS = 12
 
 NOT_IN_CARD = frozenset({"execution"})
 """How the work was spread over a machine; what of it may show in the data is in the numerics."""
-
-MEMBERS = {
-    "sketch.png": "soft edges, 8-bit grey: white lines on black, 255 is certain",
-    "depth.png": "relative depth, 8-bit grey: near is bright, each image has its own scale",
-    "keypose.png": "persons as coloured skeletons on black, RGB",
-    "keypoints.npy": "the same persons as numbers: flat float32, persons x 17 x 3 (x and y in pixels of the image, "
-    "score); empty without persons",
-    "color.png": "the image in flat squares, RGB: its coarse palette",
-    "segmentation.png": "indexed PNG: each pixel is a category id (`numpy.asarray(Image.open(...))`), 0 is unlabelled; "
-    "the palette gives its colour",
-    "canny.png": "edges, 8-bit grey: 0 or 255",
-    "latents.npy": "the image in a VAE's space: flat float16, 2 x channels x height x width (the posterior's mean, "
-    "then its log variance); not multiplied by the scaling factor",
-}
 
 SIZE_CATEGORIES = (
     (10**3, "n<1K"),
@@ -61,7 +48,7 @@ def render_card(directory: Directory, manifest: Manifest) -> str:
         _introduction(manifest),
         _members(manifest),
         *_conditions(manifest.conditions),
-        _licenses(count_licenses(directory, manifest.config["samples_per_shard"])),
+        _licenses(count_licenses(directory, manifest.samples_per_shard)),
         _rejections(manifest),
         *_reading(manifest),
         _making(manifest),
@@ -99,7 +86,7 @@ def _introduction(manifest: Manifest) -> str:
     totals = manifest.totals
     conditions = ", ".join(condition.name for condition in manifest.conditions)
     made = f" and what condset made of it: {conditions}" if conditions else ""
-    size = " x ".join(map(str, manifest.config["image"]["size_pixels"]))
+    size = " x ".join(map(str, manifest.size_pixels))
     return f"""# {manifest.name}, {manifest.split}
 
 {totals.samples} samples in {totals.shards} shards, {totals.tar_bytes / 1e6:.1f} MB. Each sample is an image of {size}
@@ -108,14 +95,13 @@ pixels with its captions{made}.
 
 
 def _members(manifest: Manifest) -> str:
-    image_format = str(manifest.config["image"]["format"])
     files = [
-        (image_format, "the image, RGB"),
+        (manifest.image.format, "the image, RGB"),
         ("txt", "one of its captions, UTF-8"),
         ("json", "all captions, licence, source URL, size of the original, the box of it that is the image"),
     ]
     for condition in manifest.conditions:
-        files += [(extension, MEMBERS.get(extension, condition.name)) for extension in condition.extensions]
+        files += [(member.extension, member.title) for member in condition.spec.members]
     rows = [(f"`<key>.{extension}`", what) for extension, what in files]
     return f"## Files of a sample\n\n{_table(('file', 'holds'), rows)}"
 
@@ -167,7 +153,10 @@ def _making(manifest: Manifest) -> str:
     dtypes = "".join(f", {name} in {dtype}" for name, dtype in numerics.dtypes.items() if dtype != "none")
     threads = f"{numerics.threads_per_worker} threads a worker and batches of {numerics.batch_size}"
     versions = ", ".join(f"{name} {version}" for name, version in numerics.versions.items())
-    configuration = {name: _without_places(value) for name, value in manifest.config.items() if name not in NOT_IN_CARD}
+    places = {name for name, mark in manifest.marks.items() if mark == Mark.PLACE}
+    configuration = {
+        name: _without_places(value, places, name) for name, value in manifest.config.items() if name not in NOT_IN_CARD
+    }
     return f"""## How it was made
 
 By `condset prepare` with the configuration below, on {numerics.device} with {threads}{dtypes}.
@@ -182,12 +171,14 @@ Settings that name a place on the machine, such as `root`, are left out of it.
 """
 
 
-def _without_places(value: Value) -> Value:
+def _without_places(value: Value, places: Collection[str], name: str = "") -> Value:
+    """Leave out the settings below `name` that say where something lies on a machine."""
     if isinstance(value, Mapping):
-        places = not_inputs(value.get("kind"))
-        return {key: _without_places(inner) for key, inner in value.items() if key not in places}
+        return {
+            key: _without_places(value[key], places, f"{name}.{key}") for key in value if f"{name}.{key}" not in places
+        }
     if isinstance(value, list | tuple):
-        return [_without_places(each) for each in value]
+        return [_without_places(each, places, f"{name}.{position}") for position, each in enumerate(value)]
     return value
 
 

@@ -43,7 +43,7 @@ class Samples(torch.utils.data.Dataset):
 
     def __init__(self, directory):
         self.shards = Path(directory) / "shards"
-        records = [json.loads(path.read_bytes()) for path in sorted(self.shards.glob("*.json"))]
+        records = [json.loads(path.read_bytes()) for path in sorted(Path(directory).glob("records/*.json"))]
         self.entries = [(record["tar"], *entry[1:3]) for record in records for entry in record["samples"]]
 
     def __len__(self):
@@ -73,8 +73,8 @@ def snippets(manifest: Manifest) -> dict[str, str]:
 
     It is the first one that is a picture; where none is, the image stands in for it.
     """
-    image = str(manifest.config["image"]["format"])
-    pictures = [each for entry in manifest.conditions for each in entry.extensions if each.endswith(".png")]
+    image = manifest.image.format
+    pictures = [entry.spec.shown for entry in manifest.conditions if entry.spec.shown]
     names = {"split": manifest.split, "image": image, "condition": next(iter(pictures), image)}
     programs = {"webdataset": WEBDATASET, "datasets": DATASETS, "torch": TORCH}
     return {library: program.format_map(names) for library, program in programs.items()}

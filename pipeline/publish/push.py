@@ -1,6 +1,6 @@
 """`condset push`: upload a complete data set to a repository of a Hugging Face hub.
 
-    shards/, layers/ ──> first commits          dataset.json, README.md, index, ... ──> last commit
+    shards/, records/, index/, layers/ ──> first commits     dataset.json, README.md, index.json, ... ──> last commit
 
 The description comes last, so a repository whose dataset.json is this data set's has all of its shards. Shards of an
 earlier data set are removed from the repository: its card names `shards/*.tar`, and a reader would take them all.
@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.dataset.index import INDEX_FILE
+from pipeline.dataset.index import INDEX_FILE, PARTS
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names, load_finished
+from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE
 from stages.errors import ConfigError
@@ -22,7 +23,14 @@ from stages.weights.hub import hub_failures
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-DATA = [f"{place}shards/*.{kind}" for place in ("", f"{LAYERS}/*/") for kind in ("tar", "json")]
+DATA = [
+    *(
+        f"{place}{files}"
+        for place in ("", f"{LAYERS}/*/")
+        for files in (f"{SHARDS}/*.tar", f"{RECORDS}/*{RECORD_SUFFIX}")
+    ),
+    f"{PARTS}/*.parquet",
+]
 DESCRIPTION = [
     *(f"{place}{file}" for place in ("", f"{LAYERS}/*/") for file in (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE)),
     INDEX_FILE,

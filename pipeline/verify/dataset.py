@@ -1,6 +1,6 @@
 """`condset verify`: is this data set, with its layers, what it says it is?
 
-    dataset.json, index.parquet ──> plans ──> each shard: record, tar, samples ──(--deep)──> conditions, computed again
+    dataset.json, index ──────────> plans ──> each shard: record, tar, samples ──(--deep)──> conditions, computed again
     records ──> shards.jsonl, rejected.jsonl, totals, README.md as they should be
 
 Nothing is repaired and no defect raises: each one is a `Problem` that names the layer, the shard and the key. One
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from pipeline.dataset.index import INDEX_FILE
+from pipeline.dataset.index import INDEX_FILE, PARTS
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
@@ -23,7 +23,7 @@ from pipeline.publish.card import CARD_FILE
 from pipeline.verify.deep import DeepCheck
 from pipeline.verify.derived import DerivedCheck
 from pipeline.verify.manifest import Description, check_description, check_index, read_description
-from pipeline.verify.names import SHARDS, check_names
+from pipeline.verify.names import check_names, check_parts
 from pipeline.verify.problem import Problem, folded
 from pipeline.verify.sample import SampleCheck
 from pipeline.verify.shard import ShardCheck, ShardFinding
@@ -31,7 +31,7 @@ from stages.errors import ManifestError
 from stages.weights.store import WeightsStore
 
 LAYER_FILES = (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE)
-DATASET_FILES = (*LAYER_FILES, CARD_FILE, INDEX_FILE)
+DATASET_FILES = (*LAYER_FILES, CARD_FILE, INDEX_FILE, PARTS)
 MOST_THREADS = 8
 
 
@@ -74,15 +74,17 @@ def verify(
     if the storage of label maps fails. Whatever else is wrong is in the report.
     """
     about = read_description(directory)
-    index_rows, index_problems = check_index(directory, about.manifest)
+    index, index_problems = check_index(directory, about.manifest)
     of_whole = [*check_description(about, base=None), *index_problems]
-    plans = plan_shards(index_rows or about.manifest.totals.rows, about.config.samples_per_shard)
+    plans = plan_shards(index.rows if index else about.manifest.totals.rows, about.config.samples_per_shard)
     problems = [*of_whole, *check_names(directory, DATASET_FILES, plans, about.manifest.complete)]
+    problems += check_parts(directory, index) if index else ()
     check = ShardCheck(
-        shards=directory / SHARDS,
+        home=directory,
         config=about.config,
         fingerprints=about.fingerprints,
-        index=directory if index_rows else None,
+        index=index,
+        indexed=directory,
         base=None,
         sample=SampleCheck(about.config, about.labels, is_layer=False),
         deep=DeepCheck(about.config, about.manifest, weights, device) if deep else None,
@@ -123,10 +125,10 @@ def _verify_layer(
     of_names = check_names(layer, LAYER_FILES, plans, about.manifest.complete)
     check = replace(
         base_check,
-        shards=layer / SHARDS,
+        home=layer,
         config=about.config,
         fingerprints=about.fingerprints,
-        base=base_check.shards,
+        base=base_check.home,
         sample=SampleCheck(about.config, about.labels, is_layer=True),
         deep=DeepCheck(about.config, about.manifest, weights, device) if base_check.deep else None,
     )

@@ -21,7 +21,7 @@ from PIL import Image
 from pipeline.config import PrepareConfig
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.numerics import Numerics
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.execution.origins import loading_of
 from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
 from stages.annotators.protocol import Annotator, AnnotatorConfig

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 
 from pipeline.dataset.manifest import REJECTED_FILE, SHARDS_FILE, Manifest, Totals, rejected_lines, shard_line
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE, render_card
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
@@ -33,7 +33,7 @@ class DerivedCheck:
         self._shards += 1
         self._samples += len(record.samples)
         self._tar_bytes += record.tar_bytes
-        self._reasons.update(each.reason.value for each in record.rejected)
+        self._reasons.update(str(each.reason) for each in record.rejected)
         self._lines[SHARDS_FILE].expect(record.name, [shard_line(record)])
         self._lines[REJECTED_FILE].expect(record.name, rejected_lines(record))
 

@@ -1,6 +1,6 @@
-"""Check what describes a data set as a whole: dataset.json against itself, and index.parquet against dataset.json.
+"""Check what describes a data set as a whole: dataset.json against itself, and the index against dataset.json.
 
-    config ──┬──> inputs ──> fingerprint          index.parquet ──> sha256, rows, keys
+    config ──┬──> inputs ──> fingerprint          index.json, index/*.parquet ──> sha256, rows, keys
              └──> conditions
 
 Everything in dataset.json besides the totals follows from its config, its index (in a layer: the data set below) and
@@ -15,19 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import PrepareConfig, check_config
+from pipeline.dataset.conditions import ConditionEntry
 from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, layer_inputs
-from pipeline.dataset.index import INDEX_FILE, open_index, read_rows, reading_index
-from pipeline.dataset.manifest import MANIFEST_FILE, ConditionEntry, Manifest, read_manifest
+from pipeline.dataset.index import INDEX_FILE, PARTS, Index, IndexReader, open_index, part_sha256, read_rows
+from pipeline.dataset.manifest import MANIFEST_FILE, ImageFacts, Manifest, SourceFacts, read_manifest
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.storage import Directory
 from pipeline.verify.field_types import mistyped
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
+from stages.annotators.condition import ConditionSpec
 from stages.annotators.latents import NETWORK as VAE
 from stages.annotators.latents import LatentsConfig
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import ConfigError, ManifestError
 from stages.records import IndexRow
+from stages.settings import marks
 from stages.sources.index.identities import IdentitySet, key_identities
 
 UNREADABLE = (OSError, ValueError, TypeError, pa.ArrowException)
@@ -116,7 +119,11 @@ def _derived_values(
     """Yield each value's name, what it should be and what it is; what others follow from comes before them."""
     yield "name", config.name, manifest.name
     yield "split", config.source.split, manifest.split
-    expected = [(each.condition.value, each.kind, each.extensions, model_names(each)) for each in config.annotators]
+    yield "source", SourceFacts(config.source.kind, config.source.split), manifest.source
+    yield "image", ImageFacts(config.image.format, (config.image.size_pixels,)), manifest.image
+    yield "samples_per_shard", config.samples_per_shard, manifest.samples_per_shard
+    yield "marks", marks(config), manifest.marks
+    expected = [(each.spec, each.kind, model_names(each)) for each in config.annotators]
     yield "conditions", expected, [_made_by(entry) for entry in manifest.conditions]
     if base:
         yield "labels", base.manifest.labels, manifest.labels
@@ -128,8 +135,8 @@ def _derived_values(
     yield "fingerprint", fingerprint(manifest.inputs), manifest.fingerprint
 
 
-def _made_by(entry: ConditionEntry) -> tuple[str, str, tuple[str, ...], list[str]]:
-    return entry.name, entry.annotator, entry.extensions, sorted(model.name for model in entry.models)
+def _made_by(entry: ConditionEntry) -> tuple[ConditionSpec, str, list[str]]:
+    return entry.spec, entry.annotator, sorted(model.name for model in entry.models)
 
 
 def _image_inputs(config: PrepareConfig) -> Inputs:
@@ -144,7 +151,7 @@ def _inputs(manifest: Manifest, config: PrepareConfig, base: Description | None)
     if base:
         inputs = layer_inputs(config, base.manifest.fingerprint, sha256)
     else:
-        inputs = dataset_inputs(config, str(manifest.inputs.get("index.sha256")), sha256)
+        inputs = dataset_inputs(config, str(manifest.inputs.get("index")), sha256)
     versions: Inputs = {
         f"annotators.{position}.algorithm_version": entry.algorithm_version
         for position, entry in enumerate(manifest.conditions)
@@ -152,57 +159,61 @@ def _inputs(manifest: Manifest, config: PrepareConfig, base: Description | None)
     return inputs | versions
 
 
-def check_index(directory: Directory, manifest: Manifest) -> tuple[int, list[Problem]]:
-    """Compare the index with dataset.json; returns its rows, 0 if it is not the one that the shards were made from.
+def check_index(directory: Directory, manifest: Manifest) -> tuple[Index | None, list[Problem]]:
+    """Compare the index with dataset.json; returns it, or None if it is not the one that the shards were made from.
 
     Raises ManifestError if it cannot be read.
     """
-    try:
-        index = open_index(directory)
-    except UNREADABLE as error:
-        raise _unreadable(directory, error) from None
-    recorded = manifest.inputs.get("index.sha256")
-    if recorded != index.sha256:
-        what = (
-            f"index.parquet must have sha256 {recorded}, got {index.sha256}; restore it: nothing was compared with it"
-        )
-        return 0, [Problem("", "", what)]
-    problems = list(_repeated_keys(directory, manifest.config["samples_per_shard"]))
+    index = open_index(directory)
+    what = mistyped(index)
+    if what:
+        raise ManifestError(f"{directory / INDEX_FILE} must have the format's types, got {what}; restore it")
+    recorded = manifest.inputs.get("index")
+    if recorded != index.digest:
+        what = f"{INDEX_FILE} must have digest {recorded}, got {index.digest}; restore it: nothing was compared with it"
+        return None, [Problem("", "", what)]
+    problems = []
+    for part in index.parts:
+        there = part_sha256(directory, part)
+        if there != part.sha256:
+            must = f"{PARTS}/{part.file} must have sha256 {part.sha256}"
+            what = f"{must}, got {there or 'no file'}; restore it: nothing was compared with it"
+            return None, [Problem("", "", what)]
+    problems = list(_repeated_keys(directory, index, manifest.samples_per_shard))
     if manifest.dropped != index.dropped:
-        expected, got = dict(index.dropped), dict(manifest.dropped)
-        what = f"dataset.json dropped must be the index's {expected}, got {got}; {REMAKE_MANIFEST}"
+        expected, dropped = dict(index.dropped), dict(manifest.dropped)
+        what = f"dataset.json dropped must be the index's {expected}, got {dropped}; {REMAKE_MANIFEST}"
         problems.append(Problem("", "", what))
-    return index.rows, problems
+    return index, problems
 
 
-def read_index_rows(directory: Directory, plan: ShardPlan) -> list[IndexRow]:
+def read_index_rows(directory: Directory, index: Index, plan: ShardPlan) -> list[IndexRow]:
     """Read the rows of a plan; ManifestError if they cannot be read."""
     try:
-        return read_rows(directory, plan.start, plan.stop)
+        return read_rows(directory, index, plan.start, plan.stop)
     except UNREADABLE as error:
         raise _unreadable(directory, error) from None
 
 
-def _repeated_keys(directory: Directory, samples_per_shard: int) -> Iterator[Problem]:
+def _repeated_keys(directory: Directory, index: Index, samples_per_shard: int) -> Iterator[Problem]:
     """Yield each key that two candidates of the index share: readers would take their samples for one."""
     seen = IdentitySet()
     row = 0
     try:
-        with reading_index(directory) as index:
-            for batch in index.iter_batches(columns=["key", "rejected_reason"], use_threads=False):
-                keys = batch.column("key").cast(pa.string()).fill_null("")
-                candidates = np.flatnonzero(pc.equal(batch.column("rejected_reason"), "").fill_null(False))
+        with IndexReader(directory, index) as reader:
+            for table in reader.tables(["key", "rejected_reason"]):
+                keys = table.column("key").cast(pa.string()).fill_null("").combine_chunks()
+                candidates = np.flatnonzero(pc.equal(table.column("rejected_reason"), "").fill_null(False))
                 again = seen.add(key_identities(keys.take(pa.array(candidates))))
                 for position in candidates[again].tolist():
-                    what = f"index.parquet must have the key once, got it again in row {row + position}"
+                    what = f"the index must have the key once, got it again in row {row + position}"
                     shard = ShardPlan((row + position) // samples_per_shard, row, row + 1).name
                     yield Problem(shard, keys[position].as_py(), f"{what}; prepare into another directory")
-                row += batch.num_rows
+                row += table.num_rows
     except UNREADABLE as error:
         raise _unreadable(directory, error) from None
 
 
 def _unreadable(directory: Directory, error: Exception) -> ManifestError:
     said = " ".join(str(error).split())
-    where = directory / INDEX_FILE
-    return ManifestError(f"{where} must be a parquet index, got {type(error).__name__}: {said}; restore it")
+    return ManifestError(f"{directory / PARTS} must be parquet, got {type(error).__name__}: {said}; restore it")

@@ -6,15 +6,15 @@ Hidden files are let be: no reader sees them, and a copy that came through a hub
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from pipeline.dataset.drafts import PARTIAL
+from pipeline.dataset.index import PARTS, Index
 from pipeline.dataset.manifest import LAYERS
 from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS
 from pipeline.dataset.replaced_tars import is_tar_of, replaced_tars
-from pipeline.dataset.shards import RECORD_SUFFIX
-from pipeline.dataset.storage import PARTIAL, Directory
+from pipeline.dataset.storage import Directory
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 from stages.errors import ShardCorrupt
-
-SHARDS = "shards"
 
 
 def check_names(
@@ -22,26 +22,32 @@ def check_names(
 ) -> Iterator[Problem]:
     """Yield the files of a data set or a layer that are missing or foreign.
 
-    `required` are the files besides shards/ and layers/, some of which come only when all shards are made. The records
-    and tars of the plans are not missed here.
+    `required` are the names besides shards/, records/ and layers/, some of which come only when all shards are made.
+    The records and tars of the plans are not missed here.
     """
     there = set(directory.names())
     for name in sorted({*required} - there if is_complete else ()):
         yield Problem("", "", f"{name} must be there, got none; {REMAKE_MANIFEST}")
-    for name in sorted(there - {*required, SHARDS, LAYERS}):
+    for name in sorted(there - {*required, SHARDS, RECORDS, LAYERS}):
         yield from _foreign(name)
-    shards = set((directory / SHARDS).names())
-    planned = {plan.name for plan in plans}
-    for name in sorted(shards):
-        shard, _, suffix = name.partition(".")
-        if shard in planned and (f".{suffix}" == RECORD_SUFFIX or is_tar_of(name, shard)):
-            continue
-        if is_tar_of(name, shard) and shard + RECORD_SUFFIX in shards:
-            continue  # its record is foreign, and that is enough
-        yield from _foreign(f"{SHARDS}/{name}")
+    records = set((directory / RECORDS).names())
+    planned = {plan.name + RECORD_SUFFIX for plan in plans}
+    for name in sorted(records - planned):
+        yield from _foreign(f"{RECORDS}/{name}")
+    for name in sorted((directory / SHARDS).names()):
+        shard = name.partition(".")[0]
+        # A tar whose record is foreign is reported with it, and that is enough.
+        if not (is_tar_of(name, shard) and shard + RECORD_SUFFIX in planned | records):
+            yield from _foreign(f"{SHARDS}/{name}")
     with contextlib.suppress(ShardCorrupt):  # which is reported with its shard
-        for name in replaced_tars(directory / SHARDS):
+        for name in replaced_tars(directory):
             yield Problem("", "", f"{SHARDS}/{name} must be gone with the retry that replaced it; prepare again")
+
+
+def check_parts(directory: Directory, index: Index) -> Iterator[Problem]:
+    """Yield the files among the index's parts that index.json does not name."""
+    for name in sorted({*(directory / PARTS).names()} - {part.file for part in index.parts}):
+        yield from _foreign(f"{PARTS}/{name}")
 
 
 def _foreign(name: str) -> Iterator[Problem]:

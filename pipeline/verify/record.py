@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.config import PrepareConfig
 from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.record import ShardRecord, read_record, record_file
 from pipeline.dataset.replaced_tars import is_tar_of
-from pipeline.dataset.shards import RECORD_SUFFIX, ShardRecord, read_record
 from pipeline.dataset.storage import Directory
 from pipeline.verify.field_types import mistyped
 from pipeline.verify.manifest import unusable_numerics
@@ -19,15 +19,15 @@ from stages.records import IndexRow
 
 
 def read_own_record(
-    shards: Directory, plan: ShardPlan, fingerprints: frozenset[str], config: PrepareConfig, base_sha256: str
+    home: Directory, plan: ShardPlan, fingerprints: frozenset[str], config: PrepareConfig, base_sha256: str
 ) -> ShardRecord | Problem:
     """Read the record of a plan, or say why it is none, or another's.
 
     It must be made for one of the fingerprints and, in a layer, be bound to the record with `base_sha256`.
     """
-    name = plan.name + RECORD_SUFFIX
+    name = record_file(plan.name)
     try:
-        record = read_record(shards, plan.name)
+        record = read_record(home, plan.name)
     except FileNotFoundError:
         return Problem(plan.name, "", f"{name} must be there, got none; prepare again")
     except (ShardCorrupt, OSError) as error:
@@ -61,7 +61,7 @@ def check_record(record: ShardRecord, rows: Sequence[IndexRow], config: PrepareC
 
 
 def _problem(record: ShardRecord, key: str, what: str) -> Problem:
-    return Problem(record.name, key, f"{record.name}{RECORD_SUFFIX} {what}; {REMAKE_SHARD}")
+    return Problem(record.name, key, f"{record_file(record.name)} {what}; {REMAKE_SHARD}")
 
 
 def _check_keys(record: ShardRecord, rows: Sequence[IndexRow]) -> Iterator[Problem]:

@@ -108,7 +108,7 @@ class SampleCheck:
 
     def __call__(self, key: str, members: Mapping[str, bytes], row: IndexRow | None) -> Iterator[str]:
         """Yield what is wrong with a sample; without its row of the index, only what its own members show."""
-        conditions = [extension for each in self.config.annotators for extension in each.extensions]
+        conditions = [extension for each in self.config.annotators for extension in each.spec.extensions]
         expected = {*conditions} if self.is_layer else {self.config.image.format, "json", "txt", *conditions}
         if members.keys() != expected:
             lacks, foreign = sorted(expected - members.keys()), sorted(members.keys() - expected)

@@ -5,13 +5,14 @@
 What a problem of the record explains is not reported again from the tar.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.config import PrepareConfig
+from pipeline.dataset.index import Index
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import RECORD_SUFFIX, SampleEntry, ShardRecord, read_sample
+from pipeline.dataset.record import SHARDS, SampleEntry, ShardRecord, read_bound_record
+from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.verify.deep import DeepCheck
 from pipeline.verify.manifest import read_index_rows
@@ -35,14 +36,17 @@ class ShardFinding:
 class ShardCheck:
     """What every shard is held against. Without `deep`, it may be called from several threads."""
 
-    shards: Directory
+    home: Directory
+    """The data set or the layer."""
     config: PrepareConfig
     fingerprints: frozenset[str]
     """The record must be made for one of them."""
-    index: Directory | None
-    """The directory of the index that the shards were made from; None if the index there is another one by now."""
+    indexed: Directory
+    """The data set whose index the shards were made from."""
+    index: Index | None
+    """That index; None if the one there is another one by now."""
     base: Directory | None
-    """In a layer: the shards of the data set below."""
+    """In a layer: the data set below."""
     sample: SampleCheck
     deep: DeepCheck | None
     progress: Callable[[int], None]
@@ -55,7 +59,7 @@ class ShardCheck:
         """
         below, base_sha256 = self._below(plan)
         expected = len(below.samples) if below else plan.rows
-        record = read_own_record(self.shards, plan, self.fingerprints, self.config, base_sha256)
+        record = read_own_record(self.home, plan, self.fingerprints, self.config, base_sha256)
         if isinstance(record, Problem):
             self.progress(expected)
             return ShardFinding(None, (record,))
@@ -78,13 +82,11 @@ class ShardCheck:
         """The record that a layer's shard belongs to, and its sha256."""
         if self.base is None:
             return None, ""
-        name = plan.name + RECORD_SUFFIX
-        content = self.base.read(name)
-        return ShardRecord.from_json(content, f"{self.base / name}"), hashlib.sha256(content).hexdigest()
+        return read_bound_record(self.base, plan.name)
 
     def _rows(self, plan: ShardPlan, below: ShardRecord | None) -> list[IndexRow]:
         """The rows of the index that a shard accounts for: in a layer, those of the samples below."""
-        rows = read_index_rows(self.index, plan) if self.index else []
+        rows = read_index_rows(self.indexed, self.index, plan) if self.index else []
         if below is None:
             return rows
         keys = {entry.key for entry in below.samples}
@@ -95,12 +97,12 @@ class ShardCheck:
     ) -> Iterator[Problem]:
         if not record.tar:
             name = f"{record.name}.tar"
-            if self.shards.exists(name):
+            if (self.home / SHARDS).exists(name):
                 what = f"{name} must not be there, since its record rejects every row; remove it"
                 yield Problem(record.name, "", what)
             return
         try:
-            with self.shards.open(record.tar) as file:
+            with (self.home / SHARDS).open(record.tar) as file:
                 yield from check_tar(file, record, suspects, check_sample)
         except FileNotFoundError:
             yield Problem(record.name, "", f"{record.tar} must be there, got none; {REMAKE_SHARD}")

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeAlias
 
-from pipeline.dataset.shards import SampleEntry, ShardRecord
+from pipeline.dataset.record import SampleEntry, ShardRecord, record_file
 from pipeline.verify.problem import REMAKE_SHARD, Problem
 from stages.errors import ShardCorrupt
 
@@ -41,7 +41,7 @@ def check_tar(
         try:
             members = _members(_run(file, entry, size), entry.key)
         except ShardCorrupt as error:
-            misplaced = f"{record.name}.json must place the sample at byte {end} of the tar, got {entry.offset}"
+            misplaced = f"{record_file(record.name)} must place the sample at byte {end} of the tar, got {entry.offset}"
             damaged.append((entry.key, misplaced if is_known and entry.offset != end else f"{record.tar} {error}"))
             is_known = False
             continue

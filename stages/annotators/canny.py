@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from stages.annotators.condition import PLAIN_MIRROR, ConditionSpec, Encoding, Exact, Resize, picture_member
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
 from stages.weights.store import WeightsStore
@@ -53,8 +54,19 @@ class CannyConfig(Settings):
         return self
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return (PICTURE,)
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(
+            name=self.condition,
+            title="thin edges",
+            members=(picture_member(PICTURE, Encoding.PNG_GREY, "edges, 8-bit grey: 0 or 255"),),
+            shown=PICTURE,
+            channels=1,
+            mirror=PLAIN_MIRROR,
+            resize=Resize.AREA,
+            tolerance=Exact(),
+            statistics="edges",
+            measure="edges",
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:

@@ -8,12 +8,15 @@ The two resizes are OpenCV's, as in the released code: its cubic is not antialia
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
+from stages.annotators.condition import PLAIN_MIRROR, ConditionSpec, Encoding, Exact, Resize, picture_member
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
 from stages.weights.store import WeightsStore
 
 SQUARE_PIXELS: Final = 64
 """The side of one palette square (T2I-Adapter SD:ldm/modules/extra_condition/api.py:218-222)."""
+
+PICTURE = "color.png"
 
 
 def color_map(image_hwc: UInt8Array, square_pixels: int = SQUARE_PIXELS) -> UInt8Array:
@@ -41,8 +44,19 @@ class ColorConfig(Settings):
     """The side of one palette square. 64 is T2I-Adapter's, for images of 512 pixels; smaller images need less."""
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return ("color.png",)
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(
+            name=self.condition,
+            title="flat squares of colour",
+            members=(picture_member(PICTURE, Encoding.PNG_RGB, "the image in flat squares, RGB: its coarse palette"),),
+            shown=PICTURE,
+            channels=3,
+            mirror=PLAIN_MIRROR,
+            resize=Resize.NEAREST,
+            tolerance=Exact(),
+            statistics="colors",
+            measure="colors",
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:
@@ -62,4 +76,4 @@ class ColorAnnotator:
         self._square_pixels = square_pixels
 
     def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
-        return [(ImageMember("color.png", color_map(sample.image_hwc, self._square_pixels)),) for sample in samples]
+        return [(ImageMember(PICTURE, color_map(sample.image_hwc, self._square_pixels)),) for sample in samples]

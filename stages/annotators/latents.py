@@ -10,15 +10,16 @@ was in.
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
+from stages.annotators.condition import ConditionSpec, Encoding, Member, Mirror, MirrorKind, Resize, Within
 from stages.errors import ConfigError, WeightsError, WorkerError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.hardware.transfer import to_device
 from stages.records import ArrayMember, Condition, ConditionMembers, Float16Array, LoadedSample, Rejection
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.weights.store import WeightsFile, WeightsStore
 from stages.weights.vae_files import vae_directory, weights_file
 
@@ -35,19 +36,38 @@ class LatentsConfig(Settings):
     algorithm_version: ClassVar[int] = 2
 
     kind: Literal["latents"] = "latents"
-    model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    model: Annotated[str, Mark.PLACE] = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     """A Stable Diffusion whose VAE is used: a directory in diffusers' layout, or a hub id."""
-    revision: str | None = None
+    revision: Annotated[str | None, Mark.PLACE] = None
     """Of the hub's repository; without it the newest one, or the one in the cache."""
-    variant: str | None = None
+    variant: Annotated[str | None, Mark.PLACE] = None
     """Of the weights' file: "fp16" reads diffusion_pytorch_model.fp16.safetensors."""
-    dtype: Dtype = "auto"
+    dtype: Annotated[Dtype, Mark.MANNER] = "auto"
     """Of the whole encoder; the stored numbers are float16 in any case. bfloat16 moves means by 1.5 % of their scale
     (root mean square, VAE of Stable Diffusion 1.5 with random weights, 256 x 256), float32 by less than the storing."""
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return (ARRAY,)
+    def spec(self) -> ConditionSpec:
+        array = Member(
+            extension=ARRAY,
+            encoding=Encoding.NPY,
+            dtype="float16",
+            shape=("2*channels*height*width",),
+            value_range=None,
+            title="the image in a VAE's space: flat float16, 2 x channels x height x width (the posterior's mean, then "
+            "its log variance); not multiplied by the scaling factor",
+        )
+        return ConditionSpec(
+            name=self.condition,
+            title="the image in a VAE's space",
+            members=(array,),
+            shown="",
+            channels=0,
+            mirror=Mirror(MirrorKind.IMPOSSIBLE),
+            resize=Resize.NONE,
+            tolerance=Within(levels=0.01, fraction=0.05),
+            statistics="latents",
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:

@@ -10,6 +10,7 @@ rounding of the floating-point sums.
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from stages.annotators.condition import ConditionSpec
 from stages.records import Condition, ConditionMembers, LoadedSample, Rejection
 from stages.weights.store import WeightsStore
 
@@ -37,8 +38,8 @@ class AnnotatorConfig(Protocol):
     def kind(self) -> str: ...
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        """The members that every sample gets, such as ("sketch.png",)."""
+    def spec(self) -> ConditionSpec:
+        """What the condition is, as these settings make it; its members are the files that every sample gets."""
         ...
 
     @property

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ from pydantic import Field
 from stages.errors import SourceError
 from stages.locations import local_path
 from stages.records import IndexRow, Reason, Rejection
-from stages.settings import Settings, plain
+from stages.settings import Mark, Settings, plain
 from stages.sources.caption_text import captions_of_value
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.web.urls import is_web_url
@@ -44,7 +44,7 @@ class HuggingFaceSource(Settings):
     """The rows of a Hugging Face data set."""
 
     kind: Literal["huggingface"] = "huggingface"
-    path: str = Field(min_length=1)
+    path: Annotated[str, Mark.PLACE] = Field(min_length=1)
     """A name on the hub (owner/name), or a local directory: of `save_to_disk`, or of data files."""
     name: str = ""
     """The configuration of the data set, if it has several."""
@@ -59,7 +59,7 @@ class HuggingFaceSource(Settings):
 
     @property
     def base_uri(self) -> str:
-        settings = plain(self, frozenset({"kind", "path"}))
+        settings = {name: value for name, value in plain(self).items() if name not in ("kind", "path")}
         return f"{BASE_SCHEME}{quote(self.path)}?{urlencode(sorted(settings.items()))}"
 
     @property
@@ -120,7 +120,7 @@ def read_image(key: str, base_uri: str, uri: str) -> bytes | str | Rejection:
     if len(images) != rows:
         raise SourceError(
             f"{base_uri} must have the {rows} rows that were listed, got {len(images)}; set source.revision, or remove "
-            "index.parquet to list it again"
+            "index.json and index/ to list it again"
         )
     image = images[number][images.column_names[0]]
     if isinstance(image, dict):  # an Image feature, undecoded

@@ -52,7 +52,7 @@ def whole(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data set of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "data"
     subprocess.run([*command, "--executor", "inline", "--out", str(out)], check=True, capture_output=True)
-    committed = list(records(Directory(str(out / "shards"))))
+    committed = list(records(Directory(str(out))))
     assert sum(len(record.samples) + len(record.rejected) for record in committed) == len(committed) == IMAGES
     return out
 
@@ -65,7 +65,7 @@ def uninterrupted(whole: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def seconds_per_shard(whole: Path) -> float:
     """As this machine makes them now."""
-    times = sorted(record.stat().st_mtime for record in whole.glob("shards/*.json"))
+    times = sorted(record.stat().st_mtime for record in whole.glob("records/*.json"))
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
@@ -95,7 +95,7 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def committed_shards(out: Path) -> int:
-    return len(list(out.glob("shards/*.json")))
+    return len(list(out.glob("records/*.json")))
 
 
 def wait_for_records(out: Path, count: int, process: subprocess.Popen[bytes]) -> None:
@@ -170,7 +170,7 @@ def test_an_interrupted_run_ends_cleanly_and_says_how_to_go_on(
     out = tmp_path / "data"
     full = [*command, "--out", str(out), "--executor", executor]
     process = subprocess.Popen(full, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    while not list(out.glob("shards/*.json")):
+    while not list(out.glob("records/*.json")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
     _, errors = process.communicate(timeout=60)

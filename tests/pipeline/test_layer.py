@@ -36,9 +36,9 @@ def add(config: PrepareConfig, base: Path) -> Summary:
     return prepare_layer(config, Directory(str(base)), InlineExecutor(), store, lambda sentence: None)[1]
 
 
-def members(shards: Path) -> dict[tuple[str, str], bytes]:
-    """(key, extension) to bytes, over all samples of a directory of shards."""
-    directory = Directory(str(shards))
+def members(home: Path) -> dict[tuple[str, str], bytes]:
+    """(key, extension) to bytes, over all samples of a data set or a layer."""
+    directory = Directory(str(home))
     return {
         (entry.key, extension): content
         for record in records(directory)
@@ -52,8 +52,8 @@ def test_a_layers_members_are_those_of_a_data_set_made_with_the_condition(
 ) -> None:
     add(make_config(annotators=SEGMENTATION), data_set)
     run_inline(make_config(annotators=[{"kind": "color"}, *SEGMENTATION]), tmp_path / "both")
-    together = members(data_set / "shards") | members(data_set / "layers/segmentation/shards")
-    assert together == members(tmp_path / "both/shards")
+    together = members(data_set) | members(data_set / "layers/segmentation")
+    assert together == members(tmp_path / "both")
 
 
 def test_a_layer_is_added_from_anywhere_whatever_became_of_the_source(
@@ -78,7 +78,7 @@ def test_a_layer_is_resumed_and_recognised_when_complete(make_config: Make, data
     config = make_config(annotators=SEGMENTATION)
     assert add(config, data_set).shards_made == 3
     whole = tree(data_set)
-    (data_set / "layers/segmentation/shards/0000001.json").unlink()
+    (data_set / "layers/segmentation/records/0000001.json").unlink()
     assert add(config, data_set).shards_made == 1
     assert add(config, data_set).shards_made == 0
     assert tree(data_set) == whole
@@ -88,8 +88,8 @@ def test_each_record_is_bound_to_the_record_below(make_config: Make, data_set: P
     import hashlib
 
     add(make_config(annotators=SEGMENTATION), data_set)
-    for record in records(Directory(str(data_set / "layers/segmentation/shards"))):
-        base = (data_set / f"shards/{record.name}.json").read_bytes()
+    for record in records(Directory(str(data_set / "layers/segmentation"))):
+        base = (data_set / f"records/{record.name}.json").read_bytes()
         assert record.base_sha256 == hashlib.sha256(base).hexdigest()
 
 
@@ -99,7 +99,7 @@ def test_a_condition_that_is_there_already_is_refused(make_config: Make, data_se
 
 
 def test_a_record_of_the_data_set_below_that_is_gone_is_named(make_config: Make, data_set: Path) -> None:
-    record = data_set / "shards/0000001.json"
+    record = data_set / "records/0000001.json"
     record.unlink()
     with pytest.raises(ShardCorrupt) as caught:
         add(make_config(annotators=SEGMENTATION), data_set)

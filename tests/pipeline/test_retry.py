@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.config import PrepareConfig
 from pipeline.dataset.manifest import read_manifest
-from pipeline.dataset.shards import read_record, read_sample
+from pipeline.dataset.record import read_record
+from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.ray import RayExecutor
@@ -70,27 +71,23 @@ def problems(out: Path) -> list[str]:
 def test_what_can_be_had_now_joins_its_shard_in_the_order_of_the_index(
     server: MisbehavingServer, out: Path, retry: Retry
 ) -> None:
-    shards = Directory(str(out / "shards"))
-    former = read_record(shards, "0000000")
-    kept = {entry.key: read_sample(shards, former, entry) for entry in former.samples}
+    home = Directory(str(out))
+    former = read_record(home, "0000000")
+    kept = {entry.key: read_sample(home, former, entry) for entry in former.samples}
     server.is_fixed = True
     summary = retry("http_5xx")
     assert summary.shards_made == 2
-    record = read_record(shards, "0000000")
+    record = read_record(home, "0000000")
     assert record.tar == "0000000.r1.tar"
     assert [entry.key for entry in record.samples] == [f"{n:06}" for n in (0, 2, 3, 4)]
     assert [(each.key, each.reason) for each in record.rejected] == [("000001", Reason.HTTP_404)]
-    members = {entry.key: read_sample(shards, record, entry) for entry in record.samples}
+    members = {entry.key: read_sample(home, record, entry) for entry in record.samples}
     assert members == kept | {"000002": members["000002"]}
     assert sorted(members["000002"]) == ["color.png", "jpg", "json", "txt"]
-    assert [(entry.key, record.tar) for record in [read_record(shards, "0000002")] for entry in record.samples] == [
+    assert [(entry.key, record.tar) for record in [read_record(home, "0000002")] for entry in record.samples] == [
         ("000010", "0000002.r1.tar")
     ]
-    assert {name for name in shards.names() if name.endswith(".tar")} == {
-        "0000000.r1.tar",
-        "0000001.tar",
-        "0000002.r1.tar",
-    }
+    assert set((home / "shards").names()) == {"0000000.r1.tar", "0000001.tar", "0000002.r1.tar"}
     assert problems(out) == []
 
 
@@ -111,10 +108,10 @@ def test_a_retry_that_brings_all_gives_the_samples_of_a_data_set_that_never_lost
 def test_only_the_keys_that_were_rejected_so_are_fetched_again(
     server: MisbehavingServer, out: Path, retry: Retry
 ) -> None:
-    untouched = {name: (out / f"shards/{name}").stat().st_mtime_ns for name in ("0000001.tar", "0000001.json")}
+    untouched = {name: (out / name).stat().st_mtime_ns for name in ("shards/0000001.tar", "records/0000001.json")}
     retry("opted_out")
     assert server.hits == {"/optout/11": 1}
-    assert {name: (out / f"shards/{name}").stat().st_mtime_ns for name in untouched} == untouched
+    assert {name: (out / name).stat().st_mtime_ns for name in untouched} == untouched
 
 
 def test_what_is_lost_again_keeps_its_shard_and_gets_its_new_reason(
@@ -131,7 +128,7 @@ def test_what_is_lost_again_keeps_its_shard_and_gets_its_new_reason(
         silent,
         frozenset({Reason.OPTED_OUT}),
     )
-    record = read_record(Directory(str(out / "shards")), "0000002")
+    record = read_record(Directory(str(out)), "0000002")
     assert [each.reason for each in record.rejected] == [Reason.HTTP_5XX, Reason.TOO_LARGE]
     assert record.tar == ""
     assert problems(out) == []
@@ -172,7 +169,7 @@ def test_ray_makes_the_same_bytes(
 
 
 def test_an_unfinished_data_set_is_finished_first(server: MisbehavingServer, out: Path, retry: Retry) -> None:
-    (out / "shards/0000001.json").unlink()
+    (out / "records/0000001.json").unlink()
     (out / "dataset.json").unlink()
     server.is_fixed = True
     retry("http_5xx")
@@ -201,7 +198,7 @@ def test_a_damaged_sample_is_not_copied_and_the_shard_stays(server: MisbehavingS
 
     def damaged() -> dict[str, bytes]:
         """The files of the damaged shard; a neighbour may have been made again before the run ended."""
-        return {name: data for name, data in tree(out / "shards").items() if name.startswith("0000000.")}
+        return {name: data for name, data in tree(out).items() if "/0000000." in name}
 
     before = damaged()
     server.is_fixed = True

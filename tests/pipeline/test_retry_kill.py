@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.dataset.manifest import read_manifest
-from pipeline.dataset.shards import read_record, read_sample
+from pipeline.dataset.record import read_record
+from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.retry import retry_rejected
@@ -23,20 +24,22 @@ from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_inde
 WAYS = ["photo", "missing", "down", "photo", "photo"]
 STEPS = [
     "tar synced",
-    "tar renamed",
+    "tar linked",
+    "partial removed",
     "folder synced",
     "record synced",
-    "record renamed",
+    "record put in place",
     "folder synced",
     "tar removed",
 ]
 
 KILLED_BEFORE = """
 import os, sys
-from pipeline.dataset.shards import EncodedSample, Replacement, read_record, read_sample, recommit_shard
+from pipeline.dataset.record import read_record
+from pipeline.dataset.shards import EncodedSample, Replacement, read_sample, recommit_shard
 from pipeline.dataset.storage import Directory
 
-shards, whole, steps = Directory(sys.argv[1]), Directory(sys.argv[2]), int(sys.argv[3])
+home, whole, steps = Directory(sys.argv[1]), Directory(sys.argv[2]), int(sys.argv[3])
 
 def counted(step):
     def run(*arguments, **named):
@@ -47,15 +50,16 @@ def counted(step):
         return step(*arguments, **named)
     return run
 
-os.fsync, os.rename, os.remove = counted(os.fsync), counted(os.rename), counted(os.remove)
-former, record = read_record(shards, "0000000"), read_record(whole, "0000000")
+for name in ("fsync", "link", "unlink", "replace", "remove"):
+    setattr(os, name, counted(getattr(os, name)))
+former, record = read_record(home, "0000000"), read_record(whole, "0000000")
 kept = {entry.key: entry for entry in former.samples}
 outcomes = [
     kept.get(entry.key)
     or EncodedSample(entry.key, tuple(read_sample(whole, record, entry).items()), entry.width, entry.height)
     for entry in record.samples
 ]
-recommit_shard(shards, Replacement(former, "0000000.r1.tar"), former.numerics, [*outcomes, *record.rejected])
+recommit_shard(home, Replacement(former, "0000000.r1.tar"), former.numerics, [*outcomes, *record.rejected])
 """
 
 
@@ -86,7 +90,7 @@ def test_killed_before_each_step_a_retry_has_lost_nothing_and_the_next_one_compl
     for steps in range(len(STEPS) + 1):
         out = tmp_path / f"killed{steps}"
         shutil.copytree(tmp_path / "data", out)
-        arguments = [str(out / "shards"), str(tmp_path / "whole/shards"), str(steps)]
+        arguments = [str(out), str(tmp_path / "whole"), str(steps)]
         process = subprocess.run([sys.executable, "-c", KILLED_BEFORE, *arguments], stderr=subprocess.PIPE)
         assert (process.returncode, process.stderr) == (9 if steps < len(STEPS) else 0, b"")
         assert samples(out) == (before if steps <= STEPS.index("record synced") + 1 else whole), steps
@@ -98,6 +102,6 @@ def test_killed_before_each_step_a_retry_has_lost_nothing_and_the_next_one_compl
 
 def samples(out: Path) -> dict[str, dict[str, bytes]]:
     """Key to members of the only shard, as its record gives them."""
-    shards = Directory(str(out / "shards"))
-    record = read_record(shards, "0000000")
-    return {entry.key: read_sample(shards, record, entry) for entry in record.samples}
+    home = Directory(str(out))
+    record = read_record(home, "0000000")
+    return {entry.key: read_sample(home, record, entry) for entry in record.samples}

@@ -32,9 +32,10 @@ def test_every_row_of_the_index_is_accounted_for(data_set: Path) -> None:
 
 
 def test_the_directory_holds_what_the_format_says(data_set: Path) -> None:
-    shards = [f"shards/000000{number}.{suffix}" for number in range(3) for suffix in ("json", "tar")]
+    shards = [each for number in range(3) for each in (f"records/000000{number}.json", f"shards/000000{number}.tar")]
+    index = ["index.json", "index/0000000.parquet"]
     assert sorted(tree(data_set)) == sorted(
-        [*shards, "README.md", "dataset.json", "index.parquet", "rejected.jsonl", "shards.jsonl"]
+        [*shards, *index, "README.md", "dataset.json", "rejected.jsonl", "shards.jsonl"]
     )
 
 
@@ -50,8 +51,8 @@ def test_the_listing_of_a_run_that_ended_early_serves_its_own_settings_alone(mak
     with pytest.raises(ShardConflict) as caught:
         plan_dataset(make_config(), out, executor, weights, lambda sentence: None)
     assert str(caught.value) == (
-        f"{tmp_path}/data/index.parquet must be of this source and limit, got 5 rows of others; remove it to list "
-        "again, or give another --out"
+        f"{tmp_path}/data/index.json must be of this source and limit, got 5 rows of others; remove it and index/ "
+        "to list again, or give another --out"
     )
     said: list[str] = []
     assert plan_dataset(make_config(limit=5, samples_per_shard=2), out, executor, weights, said.append).samples == 5
@@ -69,9 +70,9 @@ def test_a_finished_directory_is_recognised_and_left_alone(make_config: Make, ru
 
 def test_a_lost_shard_is_made_again_with_the_same_bytes(make_config: Make, run_inline: Run, data_set: Path) -> None:
     before = tree(data_set)
-    (data_set / "shards/0000001.json").unlink()
+    (data_set / "records/0000001.json").unlink()
     (data_set / "shards/0000002.tar").unlink()
-    (data_set / "shards/0000002.json").unlink()
+    (data_set / "records/0000002.json").unlink()
     (data_set / "shards/0000001.tar.dead.partial").write_bytes(b"cut off")
     run_inline(make_config(), data_set)
     assert tree(data_set) == before
@@ -101,7 +102,10 @@ def test_shards_that_no_manifest_tells_of_are_taken_for_what_they_are(
     before = tree(data_set)
     (data_set / "dataset.json").unlink()
     other = make_config(image={"size_pixels": 64, "quality": 80})
-    with pytest.raises(ShardConflict, match=r"0000000 must be a shard of this configuration, got one of another"):
+    with pytest.raises(
+        ShardConflict,
+        match=r"records/0000000\.json must be the record of a shard of this configuration, got one of another",
+    ):
         run_inline(other, data_set)
     run_inline(make_config(), data_set)
     assert tree(data_set) == before
@@ -129,7 +133,7 @@ def test_what_auto_has_picked_is_said_and_recorded(
 
 
 def test_a_resume_under_other_numerics_says_so(make_config: Make, run_inline: Run, data_set: Path) -> None:
-    (data_set / "shards/0000002.json").unlink()
+    (data_set / "records/0000002.json").unlink()
     said = run_saying(make_config(execution={"device": "cpu", "batch_size": 4}), data_set)
     assert any("shard 0000000 was made under other numerics (batch_size 1 there, 4 here)" in each for each in said)
 
@@ -138,7 +142,7 @@ def test_a_resume_with_other_threads_on_a_cpu_has_nothing_to_say(
     make_config: Make, run_inline: Run, data_set: Path
 ) -> None:
     before = (data_set / "shards/0000002.tar").read_bytes()
-    (data_set / "shards/0000002.json").unlink()
+    (data_set / "records/0000002.json").unlink()
     said = run_saying(make_config(execution={"device": "cpu", "threads_per_worker": 2}), data_set)
     assert not any("numerics" in each for each in said)
     assert (data_set / "shards/0000002.tar").read_bytes() == before

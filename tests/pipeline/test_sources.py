@@ -62,8 +62,8 @@ KEEPERS = [keep_in_folder, keep_in_tars, keep_as_rows]
 
 def samples(out: Path) -> dict[str, tuple[bytes, bytes]]:
     """Caption to the stored image and its color map."""
-    shards = Directory(str(out)) / "shards"
-    found = [read_sample(shards, record, entry) for record in records(shards) for entry in record.samples]
+    home = Directory(str(out))
+    found = [read_sample(home, record, entry) for record in records(home) for entry in record.samples]
     return {each["txt"].decode(): (each["jpg"], each["color.png"]) for each in found}
 
 
@@ -96,7 +96,7 @@ def test_two_runs_and_a_resumed_one_give_the_same_bytes(
     config = make_config(source=keep(tmp_path / "kept", pictures))
     run_inline(config, tmp_path / "data")
     before = tree(tmp_path / "data")
-    (tmp_path / "data/shards/0000001.json").unlink()
+    (tmp_path / "data/records/0000001.json").unlink()
     run_inline(config, tmp_path / "data")
     assert tree(tmp_path / "data") == before
     run_inline(config, tmp_path / "again")

@@ -11,13 +11,13 @@ All are diffusers' `T2IAdapter`; only tiny's blocks are our own, because diffuse
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from stages.errors import ConfigError
 from stages.records import Condition
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from train.base.protocol import SD1_SHAPES, SDXL_SHAPES, FeatureShape
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class AdapterConfig(Settings):
     kind: Literal["full", "light", "tiny", "full_xl"] = "full"
     in_channels: Literal[1, 3] | None = None
     """Channels of the condition; T2I-Adapter's for the condition if not given: 1 for sketch and canny, else 3."""
-    init: str | None = None
+    init: Annotated[str | None, Mark.PLACE] = None
     """Start from this adapter, not from random weights: a run's directory, one of diffusers, or a .pth or .safetensors
     file of the released layout."""
     seed: int = Field(default=0, ge=0)

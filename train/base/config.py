@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
 from pydantic import Field
 
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from train.base.protocol import Prediction
 
 
@@ -12,11 +12,11 @@ class StableDiffusionConfig(Settings):
     """Which Stable Diffusion."""
 
     kind: Literal["stable_diffusion"] = "stable_diffusion"
-    model: str
+    model: Annotated[str, Mark.PLACE]
     """A directory in diffusers' layout, or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5."""
-    revision: str | None = None
+    revision: Annotated[str | None, Mark.PLACE] = None
     """Of the hub's repository."""
-    variant: str | None = None
+    variant: Annotated[str | None, Mark.PLACE] = None
     """Of the weights' files, such as "fp16"."""
 
 

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Annotated
 
 from pydantic import Field
 
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from train.data.batch import Batch, VisitedSample, VisitReader, stack
 
 
@@ -25,9 +26,9 @@ class LoaderConfig(Settings):
 
     shuffle_window: int = Field(default=4096, ge=1)
     """Samples of neighbouring shards that are shuffled together; shards themselves are shuffled too."""
-    workers: int = Field(default=4, ge=1)
+    workers: Annotated[int, Mark.MANNER] = Field(default=4, ge=1)
     """Threads that read and decode."""
-    ahead: int = Field(default=4, ge=1)
+    ahead: Annotated[int, Mark.MANNER] = Field(default=4, ge=1)
     """Batches that are read ahead."""
 
 

@@ -7,32 +7,31 @@ Everything that does not fit together is refused before the first step. The inva
 in the record, and its crc32 is checked on the way.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from pipeline.dataset.conditions import ConditionEntry
 from pipeline.dataset.manifest import (
     LAYERS,
     MANIFEST_FILE,
     SHARDS_FILE,
-    ConditionEntry,
     Manifest,
     layer_names,
     load_finished,
     read_manifest,
 )
-from pipeline.dataset.shards import RECORD_SUFFIX, SampleEntry, ShardRecord, read_sample
+from pipeline.dataset.record import SampleEntry, ShardRecord, read_bound_record, record_file
+from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from stages.errors import ConfigError, ManifestError, ShardCorrupt
 from stages.records import Condition
+from stages.settings import Mark
 
 RECENT_SHARDS = 32
 """Records that are kept: a window of samples spans a few shards."""
-PLACES = frozenset({"weights", "detector_weights", "dtype", "compile", "model", "revision", "variant"})
-"""Settings of an annotator in which two data sets of one training run may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +60,11 @@ class TrainingSet:
                 f"--data {directory} must have the condition {condition.value}, got {there}; "
                 f"`condset prepare CONFIG --onto {directory}` adds it"
             )
-        self.condition, self.settings = _entry_of(homes[condition], condition)
+        self.condition, self.settings, self.making = _entry_of(homes[condition], condition)
         self.latents: ConditionEntry | None = None
         used = {homes[condition]}
         if use_latents and Condition.LATENTS in homes:
-            self.latents, _ = _entry_of(homes[Condition.LATENTS], Condition.LATENTS)
+            self.latents, *_ = _entry_of(homes[Condition.LATENTS], Condition.LATENTS)
             used.add(homes[Condition.LATENTS])
         self._layers = sorted((home for home in used if home != directory), key=str)
         self.fingerprints = [self.manifest.fingerprint, *(load_finished(layer).fingerprint for layer in self._layers)]
@@ -75,12 +74,11 @@ class TrainingSet:
     @property
     def size_pixels(self) -> tuple[int, int]:
         """Width and height of its images."""
-        width, height = self.manifest.config["image"]["size_pixels"]
-        return width, height
+        return self.manifest.size_pixels
 
     @property
     def image_extension(self) -> str:
-        return str(self.manifest.config["image"]["format"])
+        return self.manifest.image.format
 
     def shards(self, number: int) -> list[Joined]:
         """List its shards with the number of samples that can be used; `number` is the data set's own."""
@@ -98,24 +96,24 @@ class TrainingSet:
         """Read the key and the members, with those of the layers, of one sample; ShardCorrupt if it is damaged."""
         key, places = self._entries(name)[position]
         members: dict[str, bytes] = {}
-        for shards, record, entry in places:
-            members |= read_sample(shards, record, entry)
+        for home, record, entry in places:
+            members |= read_sample(home, record, entry)
         return key, members
 
     def _join(self, name: str) -> list[tuple[str, list[tuple[Directory, ShardRecord, SampleEntry]]]]:
         """Find every sample of a shard in the data set and in each layer."""
-        record, sha256 = _read_record(self.directory / "shards", name)
-        found = [(self.directory / "shards", record, {entry.key: entry for entry in record.samples})]
+        record, sha256 = _read_record(self.directory, name)
+        found = [(self.directory, record, {entry.key: entry for entry in record.samples})]
         for layer in self._layers:
-            added, _ = _read_record(layer / "shards", name)
+            added, _ = _read_record(layer, name)
             if added.base_sha256 != sha256:
                 raise ShardCorrupt(
-                    f"{layer / 'shards' / name}{RECORD_SUFFIX} must belong to the data set's shard {sha256[:12]}, got "
+                    f"{layer / record_file(name)} must belong to the data set's shard {sha256[:12]}, got "
                     f"{added.base_sha256[:12]}; delete the layer and make it again"
                 )
-            found.append((layer / "shards", added, {entry.key: entry for entry in added.samples}))
+            found.append((layer, added, {entry.key: entry for entry in added.samples}))
         keys = [entry.key for entry in record.samples if all(entry.key in entries for _, _, entries in found)]
-        return [(key, [(shards, of, entries[key]) for shards, of, entries in found]) for key in keys]
+        return [(key, [(home, of, entries[key]) for home, of, entries in found]) for key in keys]
 
 
 def open_training_sets(locations: Sequence[str], condition: Condition, use_latents: bool) -> list[TrainingSet]:
@@ -155,8 +153,7 @@ def refuse_unlike(first: TrainingSet, other: TrainingSet, option: str) -> None:
 def _making(data: TrainingSet) -> dict[str, Any]:
     """What a condition is a function of, beside the image."""
     hashes = {f"weights of {model.name}": model.sha256 for model in data.condition.models}
-    settings = {name: value for name, value in data.settings.items() if name not in PLACES}
-    return settings | hashes | {"algorithm_version": data.condition.algorithm_version}
+    return data.making | hashes | {"algorithm_version": data.condition.algorithm_version}
 
 
 def _size(data: TrainingSet) -> str:
@@ -182,12 +179,14 @@ def _homes(directory: Directory, base: Manifest) -> dict[str, Directory]:
     return homes
 
 
-def _entry_of(home: Directory, condition: Condition) -> tuple[ConditionEntry, dict[str, Any]]:
-    """What a manifest says of a condition, and the settings that it was made with."""
+def _entry_of(home: Directory, condition: Condition) -> tuple[ConditionEntry, dict[str, Any], dict[str, Any]]:
+    """What a manifest says of a condition, the table that it was made with, and what of the table shows in the values.
+
+    Two data sets of one training may differ in the rest: where weights lie, how the network ran.
+    """
     manifest = read_manifest(home)
     entry = next(entry for entry in manifest.conditions if entry.name == condition)
-    tables: list[dict[str, Any]] = manifest.config["annotators"]
-    return entry, next(table for table in tables if table["kind"] == entry.annotator)
+    return entry, manifest.settings_of(entry), manifest.settings_of(entry, leave_out=tuple(Mark))
 
 
 def _counts(directory: Directory) -> dict[str, int]:
@@ -195,10 +194,9 @@ def _counts(directory: Directory) -> dict[str, int]:
     return {line["name"]: line["samples"] for line in lines}
 
 
-def _read_record(shards: Directory, name: str) -> tuple[ShardRecord, str]:
-    where = f"{shards / name}{RECORD_SUFFIX}"
+def _read_record(home: Directory, name: str) -> tuple[ShardRecord, str]:
     try:
-        content = shards.read(name + RECORD_SUFFIX)
+        return read_bound_record(home, name)
     except FileNotFoundError:
+        where = home / record_file(name)
         raise ShardCorrupt(f"{where} must be a shard's record, got none; prepare again to remake the shard") from None
-    return ShardRecord.from_json(content, where), hashlib.sha256(content).hexdigest()

@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from stages.annotators.condition import (
+    NETWORK_TOLERANCE,
+    ConditionSpec,
+    Encoding,
+    Mirror,
+    MirrorKind,
+    Resize,
+    picture_member,
+)
 from stages.errors import ConfigError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.records import ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
@@ -60,8 +69,19 @@ class Drawing:
         return DrawnMember.PICTURES
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return tuple(member_of(variant) for variant in self.variants)
+    def spec(self) -> ConditionSpec:
+        """The pictures of every variant, as if they were a condition of the sample."""
+        extensions = sorted(member_of(variant) for variant in self.variants)
+        return ConditionSpec(
+            name=self.kind,
+            title="drawn pictures",
+            members=tuple(picture_member(each, Encoding.PNG_RGB, "a drawn picture, RGB") for each in extensions),
+            shown="",
+            channels=0,
+            mirror=Mirror(MirrorKind.IMPOSSIBLE),
+            resize=Resize.AREA,
+            tolerance=NETWORK_TOLERANCE,
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ExecutionConfig, PrepareConfig, check_config
+from pipeline.dataset.record import SHARDS
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
+from pipeline.layer import base_config
 from pipeline.run import prepare, resolve_models
 from stages.errors import ConfigError
 from stages.records import Condition
@@ -63,16 +65,17 @@ class Extraction:
 
     def config(self, variant: Variant) -> PrepareConfig:
         """The configuration of a variant's data set."""
-        manifest = self.held_out.sets[0].manifest
+        held_out = self.held_out.sets[0]
+        manifest, made = held_out.manifest, base_config(held_out.directory, held_out.manifest)
         tables = {
             "name": f"{manifest.name}-{variant.name}",
             "source": {
                 "kind": "webdataset",
-                "root": self.pictures.shards.location,
+                "root": (self.pictures.home / SHARDS).location,
                 "split": manifest.split,
                 "image_extensions": [member_of(variant)],
             },
-            "image": {name: manifest.config["image"][name] for name in IMAGE_SETTINGS},
+            "image": {name: value for name, value in plain(made.image).items() if name in IMAGE_SETTINGS},
             "annotators": self._annotators(),
             "execution": plain(self.execution),
         }

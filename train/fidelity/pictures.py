@@ -1,6 +1,6 @@
 """The pictures that are measured, drawn by the pipeline's executors and kept as shards of a few samples each.
 
-    rows of held-out samples ──FromHeldOut──> caption, image ──Painter──> OUT/pictures/shards/0000000.tar + record
+    rows of held-out samples ──FromHeldOut──> caption, image ──Painter──> OUT/pictures: shards/0000000.tar + record
                                                                           <key>.txt, <key>.real.png, <key>.with.png, ...
 
 Invariant: a shard whose record is there is complete and is not drawn again, whoever draws the others, in any order.
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import PrepareConfig
-from pipeline.dataset.ledger import missing
+from pipeline.dataset.ledger import make_folders, missing, remove_partials
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan, plan_shards
-from pipeline.dataset.shards import read_record, read_sample
+from pipeline.dataset.record import read_record
+from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import LoadedShard
@@ -62,8 +63,9 @@ class Pictures:
     """Of all that decides them."""
 
     @property
-    def shards(self) -> Directory:
-        return Directory(str(self.out.absolute() / PICTURES / "shards"))
+    def home(self) -> Directory:
+        """The directory of their shards and records."""
+        return Directory(str(self.out.absolute() / PICTURES))
 
     def draw_missing(
         self,
@@ -77,34 +79,34 @@ class Pictures:
         Raises ConfigError for what machine or cluster do not have, and what a worker met; shards that are there stay.
         """
         plans = plan_shards(self.drawing.held_out.open().pictures, PICTURES_PER_SHARD)
-        self.shards.make()
-        self.shards.remove_partials()
-        todo = missing(plans, self.shards)
+        make_folders(self.home)
+        remove_partials(self.home)
+        todo = missing(plans, self.home)
         if not todo:
             return
         chosen = executor()
         try:
             # Not checked: drawing is no annotator that a configuration may name.
             numerics = chosen.numerics(config.model_copy(update={"annotators": (self.drawing,)}))
-            announce(say, len(plans), len(todo), numerics, self.shards)
+            announce(say, len(plans), len(todo), numerics, self.home)
             origin = FromHeldOut(self.drawing.held_out)
-            work = Work(self.shards, origin, (self.drawing,), self.fingerprint, numerics, weights)
+            work = Work(self.home, origin, (self.drawing,), self.fingerprint, numerics, weights)
             with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
                 for record in chosen.run(todo, work, progress.annotated):
                     progress.committed(record)
         finally:
             chosen.close()
-            self.shards.remove_partials()
+            remove_partials(self.home)
 
     def numerics(self) -> Numerics:
         """Those that the first pictures were drawn under."""
-        return read_record(self.shards, _shard_of(0).name).numerics
+        return read_record(self.home, _shard_of(0).name).numerics
 
     def read(self, picture: int) -> dict[str, bytes]:
         """Read a picture of every variant and the caption, by member; ShardCorrupt if they are damaged."""
         plan = _shard_of(picture)
-        record = read_record(self.shards, plan.name)
-        return read_sample(self.shards, record, record.samples[picture - plan.start])
+        record = read_record(self.home, plan.name)
+        return read_sample(self.home, record, record.samples[picture - plan.start])
 
 
 def place_in_tar(held_out: HeldOut, picture: int) -> str:

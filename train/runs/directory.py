@@ -12,39 +12,13 @@ from typing import Any
 
 from pipeline.dataset.fingerprint import Inputs, differences, flatten
 from stages.errors import CheckpointError
-from stages.settings import plain
+from stages.settings import marks, plain
 from train.base.protocol import FrozenDiffusion
 from train.config import TrainConfig
 from train.data.training_set import TrainingSet
 from train.runs.write_errors import explain_write_errors
 
 RUN_FILE = "run.json"
-NOT_INPUTS = frozenset(
-    {
-        "name",
-        "loop.max_steps",
-        "loop.batch_size",
-        "loop.accumulation",
-        "loop.device",
-        "loop.threads",
-        "loop.channels_last",
-        "loop.compile",
-        "loop.gradient_checkpointing",
-        "loop.caption_cache",
-        "loop.latents",
-        "loop.log_every",
-        "loop.checkpoint_every",
-        "loop.checkpoints_kept",
-        "loader.workers",
-        "loader.ahead",
-        "adapter.init",
-        "diffusion.model",
-        "diffusion.revision",
-        "diffusion.variant",
-    }
-)
-"""Settings that may change between two parts of a run. Batch size, accumulation and workers count by their product,
-the base model by its parameters, latents by whether they were used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +41,14 @@ class RunFile:
 
 def run_inputs(config: TrainConfig, base: FrozenDiffusion, sets: list[TrainingSet], workers: int) -> Inputs:
     """Collect what decides the result of a run."""
-    settings = {
-        name.removeprefix("config."): value
-        for name, value in flatten("config", plain(config)).items()
-        if name.removeprefix("config.") not in NOT_INPUTS and not name.startswith("config.validation.")
+    # What is marked may change between two parts of a run: batch size, accumulation and workers count by their product,
+    # the base model by its parameters, latents by whether they were used.
+    marked = tuple(marks(config))
+    inputs: Inputs = {
+        name: value
+        for name, value in flatten("", plain(config)).items()
+        if value is not None and not any(name == mark or name.startswith(f"{mark}.") for mark in marked)
     }
-    inputs: Inputs = {name: value for name, value in settings.items() if value is not None}
     inputs |= {f"data.{number}": " ".join(each.fingerprints) for number, each in enumerate(sets)}
     inputs["samples a step"] = config.loop.batch_size * config.loop.accumulation * workers
     inputs["latents"] = all(each.latents is not None for each in sets)

@@ -134,7 +134,7 @@ def index(
     rows: Annotated[int, typer.Option(min=1, help="Rows of LAION metadata to make and list.")] = 10_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Listing LAION metadata into index.parquet: rows a second and peak memory, with filters and deduplication."""
+    """Listing LAION metadata into an index: rows a second and peak memory, with filters and deduplication."""
     import json
 
     from pipeline.bench.index import bench_index

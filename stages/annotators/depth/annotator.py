@@ -8,17 +8,18 @@ unless `resolution_pixels` says otherwise. Invariant: the scale of a map depends
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from stages.annotators.condition import NETWORK_TOLERANCE, PLAIN_MIRROR, ConditionSpec, Encoding, Resize, picture_member
 from stages.errors import WorkerError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.hardware.transfer import to_device
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.weights.store import WeightsStore
 
 if TYPE_CHECKING:
@@ -39,22 +40,34 @@ class DepthConfig(Settings):
     algorithm_version: ClassVar[int] = 2
 
     kind: Literal["depth"] = "depth"
-    dtype: Dtype = "auto"
+    dtype: Annotated[Dtype, Mark.MANNER] = "auto"
     """Of the convolutions and matrix products; norms, the last convolution and the scaling stay in float32."""
-    weights: str | None = None
+    weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own dpt_hybrid checkpoint, in place of the published one."""
     resolution_pixels: int | None = Field(default=None, ge=SIZE_MULTIPLE_PIXELS, multiple_of=SIZE_MULTIPLE_PIXELS)
     """The shorter side of what the network sees; the map is resized back. MiDaS was trained at 384; without it the
     stored image's own size, as T2I-Adapter does."""
     bits: Literal[8, 16] = 8
     """Of the stored grey picture. T2I-Adapter reads 8; 16 keeps what the network resolves within a narrow range."""
-    compile: bool = False
+    compile: Annotated[bool, Mark.MANNER] = False
     """Have torch.compile fuse the network. Costs minutes in each worker before the first map and needs a C++ compiler;
     on a CPU it gains 1 % (measured at 256 x 256)."""
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return (PICTURE,)
+    def spec(self) -> ConditionSpec:
+        title = f"relative depth, {self.bits}-bit grey: near is bright, each image has its own scale"
+        return ConditionSpec(
+            name=self.condition,
+            title="relative depth",
+            members=(picture_member(PICTURE, Encoding.PNG_GREY, title, dtype=f"uint{self.bits}"),),
+            shown=PICTURE,
+            channels=3,
+            mirror=PLAIN_MIRROR,
+            resize=Resize.AREA,
+            tolerance=NETWORK_TOLERANCE,
+            statistics="depth",
+            measure="depth",
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:

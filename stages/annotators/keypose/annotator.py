@@ -9,14 +9,25 @@ the picture is `draw_skeleton` of the stored numbers.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from stages.annotators.condition import (
+    NETWORK_TOLERANCE,
+    ConditionSpec,
+    Encoding,
+    Exact,
+    Member,
+    Mirror,
+    MirrorKind,
+    Resize,
+    picture_member,
+)
 from stages.annotators.keypose.network import PoseEstimator, load_pose_network
 from stages.annotators.keypose.one_stage import OneStageEstimator
 from stages.annotators.keypose.person_detector import load_person_detector
-from stages.annotators.keypose.skeleton import draw_skeleton, visible_persons
+from stages.annotators.keypose.skeleton import SIDES, draw_skeleton, visible_persons
 from stages.annotators.keypose.top_down import TopDownEstimator
 from stages.extras import require
 from stages.hardware.precision import Dtype, resolve_dtype
@@ -30,7 +41,7 @@ from stages.records import (
     Reason,
     Rejection,
 )
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.weights.store import WeightsStore
 
 PICTURE = "keypose.png"
@@ -77,11 +88,11 @@ class KeyposeConfig(Settings):
     model: PoseModel = "rtmo-m"
     """The network: RTMO finds persons and keypoints in one pass; RTMPose and HRNet (T2I-Adapter's own choice) look at
     each person that Faster R-CNN finds."""
-    weights: str | None = None
+    weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own checkpoint of that network, in place of the published one."""
-    detector_weights: str | None = None
+    detector_weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own state dict of torchvision's fasterrcnn_resnet50_fpn."""
-    dtype: Dtype = "float32"
+    dtype: Annotated[Dtype, Mark.MANNER] = "float32"
     """Of the pose network's convolutions; the detector and all decoding stay in float32."""
     person_threshold: float = Field(default=0.2, ge=0, lt=1)
     """A detected person must score more than this (T2I-Adapter's bbox_thr)."""
@@ -93,8 +104,28 @@ class KeyposeConfig(Settings):
     """Reject an image without a person; else it gets a black picture and an empty array."""
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return (NUMBERS, PICTURE)
+    def spec(self) -> ConditionSpec:
+        numbers = Member(
+            extension=NUMBERS,
+            encoding=Encoding.NPY,
+            dtype="float32",
+            shape=("persons*17*3",),
+            value_range=None,
+            title="the same persons as numbers: flat float32, persons x 17 x 3 (x and y in pixels of the image, "
+            "score); empty without persons",
+        )
+        return ConditionSpec(
+            name=self.condition,
+            title="persons as skeletons",
+            members=(numbers, picture_member(PICTURE, Encoding.PNG_RGB, "persons as coloured skeletons on black, RGB")),
+            shown=PICTURE,
+            channels=3,
+            mirror=Mirror(MirrorKind.SWAP_PAIRS, SIDES),
+            resize=Resize.AREA,
+            tolerance=Exact() if self.from_ == "annotations" else NETWORK_TOLERANCE,
+            statistics="persons",
+            measure="keypoints",
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:

@@ -19,6 +19,8 @@ from stages.records import Float32Array, UInt8Array
 
 KEYPOINTS = 17
 """Of a person in COCO: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right."""
+SIDES = tuple((left, left + 1) for left in range(1, 17, 2))
+"""The keypoints that change places when a person is mirrored."""
 
 SCORE_THRESHOLD = 0.1
 """Below it a keypoint is not drawn (imshow_keypoints, kpt_score_thr)."""

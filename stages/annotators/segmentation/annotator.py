@@ -7,10 +7,13 @@ only, as in the paper; a source without label maps is a rejection of each sample
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+from stages.annotators.condition import PLAIN_MIRROR, ConditionSpec, Encoding, Exact, Resize, picture_member
 from stages.annotators.segmentation.palette import palette
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Reason, Rejection
 from stages.settings import Settings
 from stages.weights.store import WeightsStore
+
+PICTURE = "segmentation.png"
 
 
 class SegmentationConfig(Settings):
@@ -22,8 +25,23 @@ class SegmentationConfig(Settings):
     kind: Literal["segmentation"] = "segmentation"
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return ("segmentation.png",)
+    def spec(self) -> ConditionSpec:
+        title = (
+            "indexed PNG: each pixel is a category id (`numpy.asarray(Image.open(...))`), 0 is unlabelled; the palette "
+            "gives its colour"
+        )
+        return ConditionSpec(
+            name=self.condition,
+            title="category labels",
+            members=(picture_member(PICTURE, Encoding.PNG_INDEXED, title),),
+            shown=PICTURE,
+            channels=3,
+            mirror=PLAIN_MIRROR,
+            resize=Resize.NEAREST,
+            tolerance=Exact(),
+            statistics="labels",
+            measure="segmentation",
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:
@@ -48,4 +66,4 @@ class SegmentationAnnotator:
     def _annotate(self, sample: LoadedSample) -> ConditionMembers | Rejection:
         if sample.labels_hw is None:
             return Rejection(sample.key, Reason.MISSING_LABELS, "the source must have label maps, got one without")
-        return (ImageMember("segmentation.png", sample.labels_hw, self._palette),)
+        return (ImageMember(PICTURE, sample.labels_hw, self._palette),)

@@ -8,15 +8,16 @@ does not depend on the batch that its image was in.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from stages.annotators.condition import NETWORK_TOLERANCE, PLAIN_MIRROR, ConditionSpec, Encoding, Resize, picture_member
 from stages.hardware.precision import Dtype, resolve_dtype
 from stages.hardware.transfer import to_device
 from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.weights.store import WeightsStore
 
 if TYPE_CHECKING:
@@ -33,19 +34,32 @@ class SketchConfig(Settings):
     algorithm_version: ClassVar[int] = 1
 
     kind: Literal["sketch"] = "sketch"
-    dtype: Dtype = "auto"
+    dtype: Annotated[Dtype, Mark.MANNER] = "auto"
     """Of the network's layers but the first, which stays in float32."""
-    weights: str | None = None
+    weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own state dict of PiDiNet carv4 with 60 channels, in place of the published one."""
     binarize: float | None = Field(default=None, gt=0, lt=1)
     """Store 255 where the probability is greater than this and 0 elsewhere, instead of the probability. T2I-Adapter
     binarises at 0.5, in training."""
-    compile: bool = False
+    compile: Annotated[bool, Mark.MANNER] = False
     """Compile the network with torch.compile: a minute or two at the start of each worker, and no gain on a CPU."""
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        return (PICTURE,)
+    def spec(self) -> ConditionSpec:
+        title = "soft edges, 8-bit grey: white lines on black, 255 is certain"
+        return ConditionSpec(
+            name=self.condition,
+            title="soft edges",
+            members=(picture_member(PICTURE, Encoding.PNG_GREY, title),),
+            shown=PICTURE,
+            channels=1,
+            mirror=PLAIN_MIRROR,
+            resize=Resize.AREA,
+            tolerance=NETWORK_TOLERANCE,
+            statistics="edges",
+            measure="edges",
+            variations=("threshold",),
+        )
 
     @property
     def models(self) -> tuple[tuple[str, str | None], ...]:

@@ -13,14 +13,14 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from stages.errors import SourceError
 from stages.records import Float32Array, IndexRow, Reason, Rejection
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.sources.caption_text import captions_of_value
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 
@@ -34,7 +34,7 @@ class CocoSource(Settings):
     """The COCO 2017 photographs with five captions each."""
 
     kind: Literal["coco"] = "coco"
-    root: str
+    root: Annotated[str, Mark.PLACE]
     """The directory that holds annotations/ and the splits."""
     split: str = "train2017"
     """train2017 or val2017: the name of a folder and the ending of the annotation files."""

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
 
 from stages.errors import SourceError
 from stages.records import IndexRow
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.sources.coco.source import list_coco
 from stages.sources.index.schema import to_batches
 
@@ -28,7 +28,7 @@ class CocoStuffSource(Settings):
     """The COCO 2017 photographs with their label maps."""
 
     kind: Literal["coco_stuff"] = "coco_stuff"
-    root: str
+    root: Annotated[str, Mark.PLACE]
     """The directory that holds annotations/, the splits and stuffthingmaps/."""
     split: str = "train2017"
     """train2017 or val2017."""

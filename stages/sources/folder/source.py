@@ -11,12 +11,12 @@ a metadata file names is a candidate, and a rejection once it turns out not to b
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
 
 from stages.records import IndexRow, Reason, Rejection
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file
 from stages.sources.folder.listing import list_files, read_files
 from stages.sources.folder.metadata import METADATA_FILES, read_metadata
@@ -31,7 +31,7 @@ class FolderSource(Settings):
     """Image files below one directory."""
 
     kind: Literal["folder"] = "folder"
-    root: str
+    root: Annotated[str, Mark.PLACE]
     """The directory, local or any fsspec URL."""
     split: str = "train"
     """The split that these images are."""

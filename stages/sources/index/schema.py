@@ -1,4 +1,4 @@
-"""The one schema of index.parquet, and the way between its rows and `IndexRow`.
+"""The one schema of the index's parts, and the way between its rows and `IndexRow`.
 
 Every source yields record batches of this schema, so what comes after a source never asks which one it was.
 """

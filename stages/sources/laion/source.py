@@ -9,13 +9,13 @@ filters. Every row that is passed over is counted under the filter that drops it
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.sources.index.dropped import with_dropped
 from stages.sources.index.identities import Flags, IdentitySet, digest_identities
 from stages.sources.laion.columns import SCORES, LaionColumns
@@ -33,7 +33,7 @@ class LaionSource(Settings):
     """A subset of LAION, or any other table of URLs and captions."""
 
     kind: Literal["laion"] = "laion"
-    root: str
+    root: Annotated[str, Mark.PLACE]
     """The directory that holds the parquet files, local or any fsspec URL."""
     files: str | tuple[str, ...] = "**/*.parquet"
     """The files below root: one name or several, which may be glob patterns."""

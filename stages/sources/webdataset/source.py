@@ -8,13 +8,13 @@ are there is a candidate, every other is listed with its rejection, and so is wh
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
 
 from stages.locations import file_system
 from stages.records import IndexRow, Reason, Rejection
-from stages.settings import Settings
+from stages.settings import Mark, Settings
 from stages.sources.index.names import hashed_key, normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.sources.webdataset.samples import (
@@ -38,7 +38,7 @@ class WebDatasetSource(Settings):
     """Images and captions in uncompressed tar files."""
 
     kind: Literal["webdataset"] = "webdataset"
-    root: str
+    root: Annotated[str, Mark.PLACE]
     """The directory that holds the tars, local or any fsspec URL."""
     tars: str | tuple[str, ...] = "*.tar"
     """The tars below root: one name or several, with braces ({00000..00041}.tar) or glob patterns (**/*.tar)."""

@@ -67,7 +67,7 @@ def picture(content: bytes) -> UInt8Array:
 
 def test_a_shard_without_samples_has_no_tar(data_set: Path) -> None:
     assert not (data_set / "shards/0000002.tar").exists()
-    assert (data_set / "shards/0000002.json").exists()
+    assert (data_set / "records/0000002.json").exists()
 
 
 def test_webdataset_reads_every_sample(data_set: Path, stored: dict[str, bytes]) -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset.index import ROWS_PER_GROUP, open_index, read_rows, write_index
+from pipeline.dataset.index import ROWS_PER_GROUP, open_index, read_rows
+from pipeline.dataset.listing import write_index
 from pipeline.dataset.storage import Directory
 from stages.errors import ManifestError, SourceError
 from stages.records import IndexRow, Reason, Rejection
@@ -19,6 +20,7 @@ from stages.sources.index.dropped import with_dropped
 from stages.sources.index.schema import SCHEMA, to_batches
 from stages.sources.laion.source import LaionSource
 from stages.sources.synthetic.source import SyntheticSource
+from tests.pipeline.conftest import tree
 
 
 class ListedSource:
@@ -58,27 +60,30 @@ def row() -> IndexRow:
 
 
 def test_a_row_survives_the_file(directory: Directory, row: IndexRow) -> None:
-    write_index(directory, ListedSource([row]), 0)
-    (read,) = read_rows(directory, 0, 1)
+    index = write_index(directory, ListedSource([row]), 0)
+    (read,) = read_rows(directory, index, 0, 1)
     assert np.array_equal(read.keypoints, row.keypoints)
     assert replace(read, keypoints=row.keypoints) == row
 
 
 def test_ranges_across_row_groups_are_the_listed_rows(directory: Directory, row: IndexRow) -> None:
     rows = [replace(row, key=str(number)) for number in range(2 * ROWS_PER_GROUP + 7)]
-    assert write_index(directory, ListedSource(rows), 0).rows == len(rows)
+    index = write_index(directory, ListedSource(rows), 0)
+    assert index.rows == len(rows)
     for start, stop in [(0, 3), (ROWS_PER_GROUP - 2, ROWS_PER_GROUP + 2), (ROWS_PER_GROUP, len(rows))]:
-        assert [each.key for each in read_rows(directory, start, stop)] == [str(n) for n in range(start, stop)]
+        assert [each.key for each in read_rows(directory, index, start, stop)] == [str(n) for n in range(start, stop)]
 
 
 def test_the_limit_takes_the_first_rows(directory: Directory) -> None:
-    assert write_index(directory, SyntheticSource(count=9), 4).rows == 4
-    assert [row.key for row in read_rows(directory, 0, 4)] == [f"{n:09d}" for n in range(4)]
+    index = write_index(directory, SyntheticSource(count=9), 4)
+    assert index.rows == 4
+    assert [row.key for row in read_rows(directory, index, 0, 4)] == [f"{n:09d}" for n in range(4)]
 
 
 def test_a_second_row_with_a_key_is_rejected_and_still_counted(directory: Directory, row: IndexRow) -> None:
-    assert write_index(directory, ListedSource([row, replace(row, key="other"), row]), 0).rows == 3
-    reasons = [each.rejection.reason if each.rejection else None for each in read_rows(directory, 0, 3)]
+    index = write_index(directory, ListedSource([row, replace(row, key="other"), row]), 0)
+    assert index.rows == 3
+    reasons = [each.rejection.reason if each.rejection else None for each in read_rows(directory, index, 0, 3)]
     assert reasons == [None, None, Reason.DUPLICATE_KEY]
 
 
@@ -94,9 +99,9 @@ def test_duplicates_are_found_across_batches_for_keys_of_any_form(directory: Dir
     keys = [rng.choice(forms)(rng.randrange(3000)) for _ in range(9000)]
     rejection = Rejection("", Reason.NO_CAPTION, "none")
     rows = [replace(row, key=key, rejection=rng.choice([None, None, rejection])) for key in keys]
-    write_index(directory, ListedSource(rows), 0)
+    index = write_index(directory, ListedSource(rows), 0)
     seen: set[str] = set()
-    for number, (listed, found) in enumerate(zip(rows, read_rows(directory, 0, len(rows)), strict=True)):
+    for number, (listed, found) in enumerate(zip(rows, read_rows(directory, index, 0, len(rows)), strict=True)):
         expected = listed.rejection and replace(listed.rejection, key=listed.key)
         if listed.key in seen and not expected:
             expected = Rejection(listed.key, Reason.DUPLICATE_KEY, f"key {listed.key} is already in the index")
@@ -109,7 +114,7 @@ def test_what_the_source_drops_is_counted_in_the_file(directory: Directory, row:
     written = write_index(directory, FilteringSource(rows, 10), 0)
     assert written.dropped == {"small": 7, "unsafe": 0}
     assert open_index(directory) == written
-    limited = write_index(directory, FilteringSource(rows, 10), 12)
+    limited = write_index(directory / "limited", FilteringSource(rows, 10), 12)
     assert (limited.rows, limited.dropped) == (12, {"small": 4, "unsafe": 0})
 
 
@@ -129,9 +134,9 @@ def test_a_source_that_drops_everything_says_by_which_filter(directory: Director
 
 def test_the_bytes_do_not_depend_on_the_batches(directory: Directory, tmp_path: Path, row: IndexRow) -> None:
     rows = [replace(row, key=str(number), source_url="x" * (number % 997)) for number in range(70_000)]
-    hashes = {write_index(directory, ListedSource(rows, size), 0).sha256 for size in (70_000, 3001)}
-    assert len(hashes) == 1
-    metadata = pq.read_metadata(tmp_path / "index.parquet")
+    digests = {write_index(directory / str(size), ListedSource(rows, size), 0).digest for size in (70_000, 3001)}
+    assert len(digests) == 1
+    metadata = pq.read_metadata(tmp_path / "70000/index/0000000.parquet")
     groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     assert groups == [ROWS_PER_GROUP] * 17 + [70_000 % ROWS_PER_GROUP]
 
@@ -145,11 +150,9 @@ def test_a_listing_that_is_limited_leaves_no_thread_behind(tmp_path: Path) -> No
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
-    hashes = []
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        hashes.append(write_index(Directory(str(tmp_path / name)), SyntheticSource(count=5), 0).sha256)
-    assert hashes[0] == hashes[1]
+        write_index(Directory(str(tmp_path / name)), SyntheticSource(count=5), 0)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
 def test_an_empty_source_is_an_error_and_leaves_no_index(directory: Directory) -> None:
@@ -159,16 +162,15 @@ def test_an_empty_source_is_an_error_and_leaves_no_index(directory: Directory) -
 
 
 def test_a_table_of_other_columns_is_an_error(directory: Directory, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"url": ["http://x/0"], "text": ["cat"]}), tmp_path / "index.parquet")
-    with pytest.raises(
-        ManifestError, match=r"index\.parquet must have columns \['key', 'image_uri', .*\], got \['url', 'text'\]"
-    ):
-        open_index(directory)
+    index = write_index(directory, SyntheticSource(count=1), 0)
+    pq.write_table(pa.table({"url": ["http://x/0"], "text": ["cat"]}), tmp_path / "index/0000000.parquet")
+    with pytest.raises(ManifestError, match=r"index/0000000\.parquet must be the part that index\.json names, got one"):
+        read_rows(directory, index, 0, 1)
 
 
 def test_a_file_that_is_no_index_is_an_error(directory: Directory) -> None:
-    directory.write("index.parquet", b"not parquet")
-    with pytest.raises(ManifestError, match=r"index\.parquet must be a parquet index"):
+    directory.write("index.json", b"not JSON")
+    with pytest.raises(ManifestError, match=r"index\.json must describe the parts of an index, got JSONDecodeError"):
         open_index(directory)
 
 
@@ -180,9 +182,9 @@ import os
 from pipeline.dataset.index import open_index, read_rows
 from pipeline.dataset.storage import Directory
 directory = Directory({directory.location!r})
-open_index(directory)
+index = open_index(directory)
 before = os.listdir("/proc/self/task")
-read_rows(directory, 0, 5000)
+read_rows(directory, index, 0, 5000)
 print(set(os.listdir("/proc/self/task")) - set(before))
 """
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout

@@ -34,7 +34,7 @@ def test_a_layers_condition_has_the_statistics_of_one_made_with_the_data_set(
 
 
 def test_a_layer_that_is_still_being_made_counts_what_it_has(layered: Directory) -> None:
-    (layered / "layers/segmentation/shards").remove("0000001.json")
+    layered.remove("layers/segmentation/records/0000001.json")
     contents = inspect_data_set(layered, 0).contents
     assert contents
     statistics = contents.conditions["segmentation"]
@@ -44,7 +44,7 @@ def test_a_layer_that_is_still_being_made_counts_what_it_has(layered: Directory)
 
 def test_the_sheet_has_a_column_for_the_layer_and_a_blank_where_it_has_no_sample(layered: Directory) -> None:
     for name in ("0000001.json", "0000002.json"):
-        (layered / "layers/segmentation/shards").remove(name)
+        (layered / "layers/segmentation/records").remove(name)
     headings, shown = choose_samples(layered, 12)
     assert headings == ["image", "color", "segmentation"]
     blank = [each.key for each in shown if each.pictures[2].getcolors() == [(64 * 64, PAPER)]]

@@ -204,7 +204,7 @@ def test_a_lost_shard_behind_a_url_is_made_again(make_config: Make, tmp_path: Pa
     store = WeightsStore(allow_network=False)
     prepare(make_config(), out, InlineExecutor(), store, lambda said: None)
     before = files_below(str(out))
-    (out / "shards").remove("0000001.json")
+    out.remove("records/0000001.json")
     (out / "shards").write("0000001.tar", b"what a worker left before it committed")
     assert prepare(make_config(), out, InlineExecutor(), store, lambda said: None).shards_made == 1
     assert files_below(str(out)) == before

@@ -52,12 +52,12 @@ def run(
     }
     config = check_config(tables, "test", PrepareConfig)
     prepare(config, Directory(str(out)), InlineExecutor(), WeightsStore(allow_network=False), lambda sentence: None)
-    shards = Directory(str(out / "shards"))
+    home = Directory(str(out))
     return {
         (entry.key, extension): content
-        for record in records(shards)
+        for record in records(home)
         for entry in record.samples
-        for extension, content in read_sample(shards, record, entry).items()
+        for extension, content in read_sample(home, record, entry).items()
     }
 
 

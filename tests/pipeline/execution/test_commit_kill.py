@@ -8,17 +8,20 @@ import pytest
 
 from tests.pipeline.conftest import Make, Run, tree
 
+PUBLISHED = "link"
+PUT_IN_PLACE = "replace"
 FILES = [
-    "index.parquet",
-    "dataset.json",
-    "0000000.tar",
-    "0000000.json",
-    "rejected.jsonl",
-    "shards.jsonl",
-    "README.md",
-    "dataset.json",
+    (PUBLISHED, "0000000.parquet"),
+    (PUBLISHED, "index.json"),
+    (PUT_IN_PLACE, "dataset.json"),
+    (PUBLISHED, "0000000.tar"),
+    (PUBLISHED, "0000000.json"),
+    (PUT_IN_PLACE, "rejected.jsonl"),
+    (PUT_IN_PLACE, "shards.jsonl"),
+    (PUT_IN_PLACE, "README.md"),
+    (PUT_IN_PLACE, "dataset.json"),
 ]
-"""What a run writes, in this order; each is synced, renamed and then its folder is synced."""
+"""What a run writes, in this order; each is synced, published or put in place, and then its folder is synced."""
 
 KILLED_AT_EVERY_STEP = """
 import os, sys, traceback
@@ -43,7 +46,7 @@ def run(moment, deadly):
             if len(taken) > deadly:
                 os._exit(9)
         return take
-    os.fsync, os.rename = mortal(os.fsync), mortal(os.rename)
+    os.fsync, os.link, os.replace, os.unlink = map(mortal, (os.fsync, os.link, os.replace, os.unlink))
     out = Directory(f"{root}/{moment}{deadly}")
     prepare(config, out, InlineExecutor(), WeightsStore(allow_network=False), lambda said: None)
     print(*(" ".join(each) for each in taken), sep=",", flush=True)
@@ -77,7 +80,11 @@ def test_killed_before_and_after_each_step_a_run_goes_on_to_the_same_bytes(
     program = [sys.executable, "-c", KILLED_AT_EVERY_STEP, config.model_dump_json(), str(tmp_path / "killed")]
     process = subprocess.run(program, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    steps = [step for name in FILES for step in ("fsync", f"rename {name}", "fsync")]
+    steps = [
+        step
+        for how, name in FILES
+        for step in ["fsync", f"{how} {name}", *(["unlink"] if how == PUBLISHED else []), "fsync"]
+    ]
     assert process.stdout.splitlines() == [",".join(steps)] * 2
 
     caught_half_written = set()
@@ -89,7 +96,7 @@ def test_killed_before_and_after_each_step_a_run_goes_on_to_the_same_bytes(
             caught_half_written |= {name.removesuffix(".partial").rpartition(".")[0] for name in half_written}
             there = {name: left[name] for name in left.keys() - half_written - {"dataset.json"}}
             assert there == {name: whole[name] for name in there}, (moment, step)
-            assert "shards/0000000.json" not in there or "shards/0000000.tar" in there, (moment, step)
+            assert "records/0000000.json" not in there or "shards/0000000.tar" in there, (moment, step)
             assert left.get("dataset.json") != whole["dataset.json"] or left == whole, (moment, step)
             run_inline(config, out)
             assert tree(out) == whole, (moment, step)

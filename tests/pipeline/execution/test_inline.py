@@ -11,9 +11,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.config import PrepareConfig, check_config
-from pipeline.dataset.ledger import committed_names
+from pipeline.dataset.ledger import committed_names, make_folders
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.origins import LoadedShard, Origin
@@ -92,9 +92,9 @@ def run(seen: Seen, noting: type[NotingOrigin] = NotingOrigin) -> list[ShardReco
     }
     config, weights, executor = check_config(tables, "test", PrepareConfig), WeightsStore(None), InlineExecutor()
     job = plan_dataset(config, OUT, executor, weights, lambda sentence: None)
-    (OUT / "shards").make()
+    make_folders(OUT)
     origin = noting(job.origin, seen)
-    work = Work(OUT / "shards", origin, config.annotators, "f", executor.numerics(config), weights)
+    work = Work(OUT, origin, config.annotators, "f", executor.numerics(config), weights)
     return list(executor.run(job.plans, work, lambda samples: None))
 
 
@@ -132,7 +132,7 @@ def test_after_an_error_the_shards_before_it_are_committed_and_none_is_begun(
     storage.about_to_write, seen = fail_at_the_second, Seen()
     with pytest.raises(WorkerError, match="broken"):
         run(seen)
-    assert committed_names(OUT / "shards")[0] == NAMES[0]
+    assert committed_names(OUT)[0] == NAMES[0]
     assert not seen[f"load {NAMES[4]}"].is_set()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("load", "shard"))]
 

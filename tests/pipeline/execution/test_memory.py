@@ -11,7 +11,7 @@ from pipeline.bench.measure import fresh
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.ray import RayExecutor

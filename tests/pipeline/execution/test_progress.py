@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.dataset.numerics import Numerics
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import ShardRecord
 from pipeline.execution.progress import LOG_INTERVAL_SECONDS, RunProgress
 from stages.records import Reason, Rejection
 from tests.clock import Clock

@@ -58,7 +58,7 @@ def test_nothing_is_listed_for_a_cluster_that_is_not_there(closed_port: int, tmp
             said.append,
         )
     assert said == []
-    assert not (tmp_path / "out/index.parquet").exists()
+    assert not (tmp_path / "out/index.json").exists()
 
 
 def test_nothing_is_listed_for_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_nothing_is_listed_for_a_gpu_that_is_not_there(tmp_path: Path, monkeypat
     config = check_config({**TABLES, "execution": {"device": "cuda"}}, "test", PrepareConfig)
     with pytest.raises(ConfigError, match="device must be one that this machine has, got 'cuda'"):
         prepare(config, Directory(str(tmp_path / "out")), InlineExecutor(), WeightsStore(None), lambda sentence: None)
-    assert not (tmp_path / "out/index.parquet").exists()
+    assert not (tmp_path / "out/index.json").exists()
 
 
 @pytest.fixture

@@ -115,13 +115,14 @@ def test_ctrl_c_does_not_wait_for_servers_that_stall(tmp_path: Path) -> None:
         write_web_index(out, server, ["photo", "photo", "stall", "stall", "photo", "photo"])
         full = [*command, "--out", str(out), "--executor", "inline"]
         process = subprocess.Popen(full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and not (list(out.glob("shards/*.json")) and server.hits["/stall/3"]):
+        while process.poll() is None and not (list(out.glob("records/*.json")) and server.hits["/stall/3"]):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert sorted(path.name for path in (out / "shards").iterdir()) == ["0000000.json", "0000000.tar"]
+    assert [path.name for path in (out / "shards").iterdir()] == ["0000000.tar"]
+    assert [path.name for path in (out / "records").iterdir()] == ["0000000.json"]
 
 
 def test_the_settings_of_fetching_are_checked_and_are_no_part_of_the_fingerprint(

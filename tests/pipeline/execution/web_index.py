@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.dataset.index import write_index
+from pipeline.dataset.listing import write_index
 from pipeline.dataset.storage import Directory
 from stages.records import IndexRow
 from stages.sources.index.schema import NO_KEYPOINTS

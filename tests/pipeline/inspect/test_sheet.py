@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageFont
 from PIL.ImageFont import FreeTypeFont
 
-from pipeline.dataset.ledger import records
-from pipeline.dataset.manifest import ConditionEntry, read_manifest, write_manifest
+from pipeline.dataset.ledger import make_folders, records
+from pipeline.dataset.manifest import read_manifest, write_manifest
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.shards import commit_shard, read_sample
 from pipeline.dataset.storage import Directory
@@ -29,6 +29,7 @@ from pipeline.inspect.sheet import (
     write_sheet,
 )
 from pipeline.inspect.sheet_text import can_draw, choose_caption, fonts, wrap
+from stages.annotators.keypose.annotator import KeyposeConfig
 from stages.errors import ConfigError, ManifestError
 from stages.image.encode import encode_png
 from stages.records import EncodedSample
@@ -56,10 +57,10 @@ def test_every_cell_is_the_stored_picture_resized(scenes: Path) -> None:
     directory = Directory(str(scenes))
     headings, shown = choose_samples(directory, 3)
     sheet = draw_sheet(headings, shown)
-    entries = {entry.key: (record, entry) for record in records(directory / "shards") for entry in record.samples}
+    entries = {entry.key: (record, entry) for record in records(directory) for entry in record.samples}
     compared = 0
     for (key, heading), box in sheet.boxes.items():
-        members = read_sample(directory / "shards", *entries[key])
+        members = read_sample(directory, *entries[key])
         content = members["jpg" if heading == "image" else f"{heading}.png"]
         with Image.open(io.BytesIO(content)) as picture:
             smooth = Image.Resampling.LANCZOS if heading == "image" else Image.Resampling.NEAREST
@@ -118,10 +119,10 @@ def test_a_small_data_set_shows_all_of_its_samples(scenes: Path) -> None:
 
 
 def test_samples_with_a_person_are_preferred(data_set: Path, tmp_path: Path) -> None:
-    directory = Directory(str(tmp_path / "data"))
-    (directory / "shards").make()
+    directory = Directory(str(tmp_path / "persons"))
+    make_folders(directory)
     manifest = read_manifest(Directory(str(data_set)))
-    keypose = ConditionEntry("keypose", "keypose", 1, ("keypoints.npy", "keypose.png"), ())
+    keypose = replace(manifest.conditions[0], spec=KeyposeConfig().spec, annotator="keypose")
     write_manifest(directory, replace(manifest, conditions=(keypose,)))
     photograph = encode_png(np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3))
     black = np.zeros((64, 64, 3), np.uint8)
@@ -136,8 +137,8 @@ def test_samples_with_a_person_are_preferred(data_set: Path, tmp_path: Path) -> 
         for picture in [person if number in (7, 20) else black]
     ]
     plan = ShardPlan(0, 0, len(samples))
-    record = next(records(Directory(str(data_set / "shards"))))
-    commit_shard(directory / "shards", plan, manifest.fingerprint, record.numerics, samples)
+    record = next(records(Directory(str(data_set))))
+    commit_shard(directory, plan, manifest.fingerprint, record.numerics, samples)
     assert [each.key for each in choose_samples(directory, 2)[1]] == ["007", "020"]
 
 
@@ -177,7 +178,7 @@ def test_lines_break_between_words_and_inside_a_word_that_is_too_long() -> None:
 
 def test_a_data_set_without_samples_has_no_sheet(scenes: Path, tmp_path: Path) -> None:
     shutil.copytree(scenes, tmp_path / "data")
-    for path in (tmp_path / "data/shards").iterdir():
+    for path in (tmp_path / "data/records").iterdir():
         path.unlink()
     with pytest.raises(ManifestError, match="must have a sample to show, got none yet"):
         write_sheet(Directory(str(tmp_path / "data")), tmp_path / "sheet.png", 6)

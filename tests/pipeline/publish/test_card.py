@@ -13,12 +13,17 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from pipeline.config import PrepareConfig, check_config
+from pipeline.dataset.conditions import ModelUse
 from pipeline.dataset.fingerprint import dataset_inputs, fingerprint
-from pipeline.dataset.manifest import ModelUse, read_manifest
+from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.publish.card import MEMBERS, render_card, size_category
+from pipeline.publish.card import render_card, size_category
 from pipeline.publish.card_snippets import snippets
+from stages.annotators.keypose.annotator import KeyposeConfig
+from stages.annotators.latents import LatentsConfig
+from stages.annotators.sketch.annotator import SketchConfig
 from stages.registry import ANNOTATORS
+from stages.settings import marks, plain
 from tests.pipeline.conftest import Make, Run
 from tests.pipeline.small_coco import LICENSE_NAMES, write_coco
 
@@ -130,7 +135,7 @@ def test_the_configuration_in_the_card_makes_the_same_data_set(photographs: Path
     tables = tomllib.loads(card_of(photographs).split("```toml\n")[1].split("```")[0])
     tables["source"]["root"] = "elsewhere"
     config = check_config(tables, "the card", PrepareConfig)
-    inputs = dataset_inputs(config, str(manifest.inputs["index.sha256"]), {})
+    inputs = dataset_inputs(config, str(manifest.inputs["index"]), {})
     assert fingerprint(inputs) == manifest.fingerprint
 
 
@@ -140,7 +145,7 @@ def test_networks_are_named_with_their_weights_and_licence(photographs: Path) ->
     pidinet = ModelUse("pidinet", "table5_pidinet.pth", "80860ac267258b5f" + "0" * 48, "research only")
     own = ModelUse("a network of mine", "mine.pth", "f" * 64, "MIT")
     (color,) = manifest.conditions
-    sketch = replace(color, name="sketch", extensions=("sketch.png",), models=(pidinet, own))
+    sketch = replace(color, spec=SketchConfig().spec, models=(pidinet, own))
     card = render_card(directory, replace(manifest, conditions=(sketch, color)))
     assert rows_of(card, "Conditions") == [
         (
@@ -162,13 +167,18 @@ def test_labels_are_listed_where_there_are_label_maps(make_config: Make, run_inl
 
 
 @pytest.mark.parametrize("kind", sorted(ANNOTATORS))
-def test_every_member_is_described(kind: str) -> None:
-    assert set(ANNOTATORS[kind]().extensions) <= MEMBERS.keys()
+def test_every_member_is_described(kind: str, photographs: Path) -> None:
+    directory = Directory(str(photographs))
+    manifest = read_manifest(directory)
+    entry = replace(manifest.conditions[0], spec=ANNOTATORS[kind]().spec)
+    card = render_card(directory, replace(manifest, conditions=(entry,)))
+    described = {file: what for file, what in rows_of(card, "Files of a sample") if what}
+    assert {f"`<key>.{extension}`" for extension in entry.extensions} <= described.keys()
 
 
 def test_a_damaged_record_does_not_keep_verify_from_comparing_the_card(photographs: Path, tmp_path: Path) -> None:
     copy = Directory(str(shutil.copytree(photographs, tmp_path / "copy")))
-    (copy / "shards").write("0000000.json", b"{")
+    copy.write("records/0000000.json", b"{")
     card = render_card(copy, read_manifest(copy))
     assert card != card_of(photographs)
     assert rows_of(card, "Licences of the images") == [(LICENSE_NAMES[1], "1")]
@@ -176,7 +186,7 @@ def test_a_damaged_record_does_not_keep_verify_from_comparing_the_card(photograp
 
 def test_where_no_condition_is_a_picture_the_programs_show_the_image(photographs: Path) -> None:
     manifest = read_manifest(Directory(str(photographs)))
-    latents = replace(manifest.conditions[0], name="latents", annotator="latents", extensions=("latents.npy",))
+    latents = replace(manifest.conditions[0], spec=LatentsConfig().spec, annotator="latents")
     with_color = snippets(replace(manifest, conditions=(latents, *manifest.conditions)))
     assert with_color == snippets(manifest)
     for program in snippets(replace(manifest, conditions=(latents,))).values():
@@ -187,10 +197,8 @@ def test_where_no_condition_is_a_picture_the_programs_show_the_image(photographs
 def test_the_place_of_the_latents_model_is_left_out_and_the_keypose_network_is_not(photographs: Path) -> None:
     directory = Directory(str(photographs))
     manifest = read_manifest(directory)
-    annotators = [
-        {"kind": "latents", "model": "/home/me/sd15", "dtype": "auto"},
-        {"kind": "keypose", "model": "rtmo-m"},
-    ]
-    card = render_card(directory, replace(manifest, config={**manifest.config, "annotators": annotators}))
+    annotators = (LatentsConfig(model="/home/me/sd15"), KeyposeConfig(model="rtmo-m"))
+    config = {**manifest.config, "annotators": [plain(each) for each in annotators]}
+    card = render_card(directory, replace(manifest, config=config, marks=marks(annotators, "annotators")))
     assert "/home/me" not in card
     assert 'model = "rtmo-m"' in card

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import Manifest, read_manifest, summarise, write_manifest
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import SampleEntry, ShardRecord, commit_shard, read_sample
+from pipeline.dataset.record import SHARDS, SampleEntry, ShardRecord, record_file
+from pipeline.dataset.shards import commit_shard, read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE, render_card
 from stages.records import EncodedSample, Rejection
@@ -45,7 +46,7 @@ class Copy:
 
     @property
     def shards(self) -> Directory:
-        return self.directory / "shards"
+        return self.directory / SHARDS
 
     @property
     def manifest(self) -> Manifest:
@@ -53,16 +54,16 @@ class Copy:
 
     def shard(self) -> ShardRecord:
         """Draw a shard of several samples."""
-        return self.random.choice([record for record in records(self.shards) if len(record.samples) > 1])
+        return self.random.choice([record for record in records(self.directory) if len(record.samples) > 1])
 
     def sample(self, wanted: Wanted = lambda members: True) -> tuple[ShardRecord, SampleEntry]:
         """Draw a sample that is neither the first nor the last of its shard, and whose members are as wanted."""
-        samples = [(record, entry) for record in records(self.shards) for entry in record.samples[1:-1]]
+        samples = [(record, entry) for record in records(self.directory) for entry in record.samples[1:-1]]
         return self.random.choice([each for each in samples if wanted(self.read(*each))])
 
     def rejecting_shard(self) -> ShardRecord:
         """Draw a shard that has samples and rejections."""
-        return self.random.choice([record for record in records(self.shards) if record.samples and record.rejected])
+        return self.random.choice([record for record in records(self.directory) if record.samples and record.rejected])
 
     def edit_json(self, name: str, change: Callable[[Any], object]) -> None:
         """Change the content of a JSON file in place."""
@@ -79,10 +80,10 @@ class Copy:
 
     def put_record(self, record: ShardRecord) -> None:
         """Replace a record, and nothing else."""
-        self.shards.write(f"{record.name}.json", record.to_json())
+        self.directory.write(record_file(record.name), record.to_json())
 
     def read(self, record: ShardRecord, entry: SampleEntry) -> Members:
-        return read_sample(self.shards, record, entry)
+        return read_sample(self.directory, record, entry)
 
     def encoded(self, record: ShardRecord) -> list[EncodedSample]:
         """Every sample of a shard, as it was given to be written."""
@@ -96,7 +97,8 @@ class Copy:
         plan = ShardPlan(int(record.name), record.start, record.stop)
         outcomes: list[EncodedSample | Rejection] = [*samples, *record.rejected]
         fingerprint = self.manifest.fingerprint
-        commit_shard(self.shards, plan, fingerprint, record.numerics, outcomes, record.base_sha256)
+        self.directory.remove(record_file(record.name))  # a shard that is committed is never replaced
+        commit_shard(self.directory, plan, fingerprint, record.numerics, outcomes, record.base_sha256)
 
     def rewrite(self, record: ShardRecord, samples: list[EncodedSample]) -> None:
         """Commit other samples in place of a shard's, and derive everything anew."""

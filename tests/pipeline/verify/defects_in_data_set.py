@@ -3,21 +3,26 @@
 Each function damages a copy and says what verify must say of it.
 """
 
+import hashlib
 import shutil
+from typing import Any
 
 from pipeline.dataset.fingerprint import fingerprint
 from tests.pipeline.verify.damage import Copy, Said
 
+PART = "index/0000000.parquet"
+
 
 def missing_records(copy: Copy) -> Said:
-    for path in (copy.path / "shards").glob("*.json"):
+    for path in (copy.path / "records").glob("*.json"):
         path.unlink()
-    return Said("0000000 to 0000003", "", r"^<shard>\.json must be there, got none; prepare again$")
+    return Said("0000000 to 0000003", "", r"^records/<shard>\.json must be there, got none; prepare again$")
 
 
 def missing_shards_directory(copy: Copy) -> Said:
+    shutil.rmtree(copy.path / "records")
     shutil.rmtree(copy.path / "shards")
-    return Said("0000000 to 0000003", "", r"^<shard>\.json must be there, got none")
+    return Said("0000000 to 0000003", "", r"^records/<shard>\.json must be there, got none")
 
 
 def tar_without_a_record(copy: Copy) -> Said:
@@ -26,14 +31,37 @@ def tar_without_a_record(copy: Copy) -> Said:
 
 
 def shard_behind_the_last_plan(copy: Copy) -> Said:
-    for suffix in ("json", "tar"):
-        shutil.copyfile(copy.path / f"shards/0000000.{suffix}", copy.path / f"shards/0000004.{suffix}")
-    return Said("", "", r"^shards/0000004\.json must not be there")
+    for file in ("records/{}.json", "shards/{}.tar"):
+        shutil.copyfile(copy.path / file.format("0000000"), copy.path / file.format("0000004"))
+    return Said("", "", r"^records/0000004\.json must not be there")
 
 
 def foreign_file_among_the_shards(copy: Copy) -> Said:
     (copy.path / "shards/0000000.tar.bak").write_bytes(b"once")
     return Said("", "", r"^shards/0000000\.tar\.bak must not be there.*; remove it$")
+
+
+def foreign_file_among_the_records(copy: Copy) -> Said:
+    (copy.path / "records/0000000.json.bak").write_bytes(b"{}")
+    return Said("", "", r"^records/0000000\.json\.bak must not be there.*; remove it$")
+
+
+def tar_among_the_records(copy: Copy) -> Said:
+    shutil.copyfile(copy.path / "shards/0000000.tar", copy.path / "records/0000000.tar")
+    return Said("", "", r"^records/0000000\.tar must not be there.*; remove it$")
+
+
+def record_among_the_shards(copy: Copy) -> Said:
+    """As format 1 had it."""
+    shutil.copyfile(copy.path / "records/0000000.json", copy.path / "shards/0000000.json")
+    return Said("", "", r"^shards/0000000\.json must not be there.*; remove it$")
+
+
+def partial_record(copy: Copy) -> Said:
+    (copy.path / "records/0000000.json.0f0f.partial").write_bytes(b"{")
+    return Said(
+        "", "", r"^records/0000000\.json\.0f0f\.partial must be gone with the run that left it.*; prepare again$"
+    )
 
 
 def foreign_file_beside_dataset_json(copy: Copy) -> Said:
@@ -110,7 +138,7 @@ def other_config(copy: Copy) -> Said:
 
 
 def other_conditions(copy: Copy) -> Said:
-    copy.edit_json("dataset.json", lambda fields: fields["conditions"][0].update(extensions=["colour.png"]))
+    copy.edit_json("dataset.json", lambda fields: fields["conditions"][0]["members"][0].update(extension="colour.png"))
     return Said("", "", r"^dataset\.json conditions must be .*'color\.png'.*, got .*'colour\.png'")
 
 
@@ -129,12 +157,51 @@ def dataset_json_of_another_data_set(copy: Copy) -> Said:
 
     copy.edit_json("dataset.json", change)
     return Said(
-        "0000000 to 0000003", "", r"^<shard>\.json must be a record of this data set, got one of another fingerprint;"
+        "0000000 to 0000003",
+        "",
+        r"^records/<shard>\.json must be a record of this data set, got one of another fingerprint;",
     )
 
 
 def replaced_index(copy: Copy) -> Said:
-    copy.flip("index.parquet", copy.random.randrange(4, 200))
+    copy.edit_json("index.json", _replace_part)
+    return Said("", "", r"^index\.json must have digest \w{64}, got \w{64}; restore it: nothing was compared with it$")
+
+
+def _replace_part(fields: dict[str, Any]) -> None:
+    """Make index.json one of other rows, which agrees with itself."""
+    fields["parts"][0]["sha256"] = "0" * 64
+    fields["digest"] = hashlib.sha256(b"0" * 64).hexdigest()
+
+
+def damaged_part_of_the_index(copy: Copy) -> Said:
+    size = (copy.path / PART).stat().st_size
+    copy.flip(PART, copy.random.randrange(size))
     return Said(
-        "", "", r"^index\.parquet must have sha256 \w{64}, got \w{64}; restore it: nothing was compared with it$"
+        "",
+        "",
+        r"^index/0000000\.parquet must have sha256 \w{64}, got \w{64}; restore it: nothing was compared with it$",
+    )
+
+
+def missing_part_of_the_index(copy: Copy) -> Said:
+    (copy.path / PART).unlink()
+    return Said(
+        "",
+        "",
+        r"^index/0000000\.parquet must have sha256 \w{64}, got no file; restore it: nothing was compared with it$",
+    )
+
+
+def foreign_file_among_the_parts_of_the_index(copy: Copy) -> Said:
+    shutil.copyfile(copy.path / PART, copy.path / "index/0000001.parquet")
+    return Said(
+        "", "", r"^index/0000001\.parquet must not be there: it belongs to none of the shards and files; remove"
+    )
+
+
+def partial_part_of_the_index(copy: Copy) -> Said:
+    (copy.path / f"{PART}.0f0f.partial").write_bytes(b"half")
+    return Said(
+        "", "", r"^index/0000000\.parquet\.0f0f\.partial must be gone with the run that left it.*; prepare again$"
     )

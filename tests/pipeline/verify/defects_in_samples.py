@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipeline.dataset.shards import SampleEntry, ShardRecord
+from pipeline.dataset.record import SampleEntry, ShardRecord, read_record
 from tests.pipeline.verify.damage import Copy, Said
 
 BLOCK = 512
@@ -27,12 +27,11 @@ def missing_member(copy: Copy) -> Said:
 
 def key_of_another_shard(copy: Copy) -> Said:
     """A sample of shard 0 in place of one of shard 1."""
-    first, second = ShardRecord.from_json(copy.shards.read("0000000.json"), ""), copy.shards.read("0000001.json")
-    record = ShardRecord.from_json(second, "")
+    first, record = (read_record(copy.directory, f"000000{number}") for number in range(2))
     samples = copy.encoded(record)
     lost, samples[1] = samples[1].key, copy.encoded(first)[1]
     copy.rewrite(record, samples)
-    words = rf"^\d+\.json must have only the keys of its rows in the index, got this one in place of {lost};"
+    words = rf"^records/\d+\.json must have only the keys of its rows in the index, got this one in place of {lost};"
     return Said(record.name, samples[1].key, words)
 
 
@@ -42,7 +41,9 @@ def key_of_no_row(copy: Copy) -> Said:
         replace(sample, key="stranger") if sample.key == entry.key else sample for sample in copy.encoded(record)
     ]
     copy.rewrite(record, samples)
-    return Said(record.name, "stranger", rf"^\d+\.json must have only the keys of its rows .* in place of {entry.key};")
+    return Said(
+        record.name, "stranger", rf"^records/\d+\.json must have only the keys of its rows .* in place of {entry.key};"
+    )
 
 
 def samples_out_of_order(copy: Copy) -> Said:
@@ -50,7 +51,9 @@ def samples_out_of_order(copy: Copy) -> Said:
     samples = copy.encoded(record)
     copy.rewrite(record, [*samples[1:], samples[0]])
     return Said(
-        record.name, samples[0].key, r"^\d+\.json must list the key in the order of the index, got something else"
+        record.name,
+        samples[0].key,
+        r"^records/\d+\.json must list the key in the order of the index, got something else",
     )
 
 

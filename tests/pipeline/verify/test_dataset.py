@@ -60,18 +60,18 @@ def test_nothing_is_written(layered: Path) -> None:
 
 
 def test_hidden_files_and_those_of_a_hub_are_let_be(data_set: Path) -> None:
-    for name in (".gitattributes", ".cache", "shards/.DS_Store"):
+    for name in (".gitattributes", ".cache", "shards/.DS_Store", "records/.DS_Store", "index/.DS_Store"):
         (data_set / name).write_text("")
     assert check(data_set).problems == ()
 
 
 def test_an_interrupted_data_set_lacks_its_records_and_nothing_else_is_said(data_set: Path) -> None:
     Copy(data_set, Random(0)).edit_json("dataset.json", lambda fields: fields.update(complete=False))
-    for name in ("shards.jsonl", "rejected.jsonl", "README.md", "shards/0000001.json", "shards/0000002.json"):
+    for name in ("shards.jsonl", "rejected.jsonl", "README.md", "records/0000001.json", "records/0000002.json"):
         (data_set / name).unlink()
     assert [str(problem) for problem in check(data_set).problems] == [
         "dataset.json must be of what is complete, got one still being made; prepare again",
-        "shards 0000001 to 0000002: <shard>.json must be there, got none; prepare again",
+        "shards 0000001 to 0000002: records/<shard>.json must be there, got none; prepare again",
     ]
 
 
@@ -83,7 +83,7 @@ def test_the_advice_mends_the_data_set(damage: str, make_config: Make, run_inlin
         case "tar":
             copy.flip("shards/0000001.tar", 700)
         case "record":
-            (data_set / "shards/0000001.json").unlink()
+            (data_set / "records/0000001.json").unlink()
         case "dataset.json":
             copy.edit_json("dataset.json", lambda fields: fields["totals"].update(samples=1))
         case "partial":
@@ -92,7 +92,7 @@ def test_the_advice_mends_the_data_set(damage: str, make_config: Make, run_inlin
             (data_set / name).write_text("stale")
     (problem,) = check(data_set).problems
     if "delete its record" in problem.what:
-        (data_set / f"shards/{problem.shard}.json").unlink()
+        (data_set / f"records/{problem.shard}.json").unlink()
     if "delete dataset.json" in problem.what:
         (data_set / "dataset.json").unlink()
     assert problem.what.endswith("prepare again")
@@ -118,7 +118,7 @@ def test_progress_is_told_of_every_row(layered: Path, deep: bool) -> None:
 
 
 def test_progress_is_told_of_rows_that_are_lost_too(data_set: Path) -> None:
-    (data_set / "shards/0000000.json").unlink()
+    (data_set / "records/0000000.json").unlink()
     (data_set / "shards/0000001.tar").unlink()
     told: list[int] = []
     verify(Directory(str(data_set)), False, NO_WEIGHTS, "cpu", told.append)

@@ -148,7 +148,7 @@ def test_a_layer_is_computed_again_from_the_images_below(make_config: Make, data
     layer, _ = prepare_layer(config, base, InlineExecutor(), NO_WEIGHTS, lambda said: None)
     assert deep(data_set) == ()
     copy = Copy(Path(str(layer)), Random(0))
-    record = next(records(copy.shards))
+    record = next(records(copy.directory))
     inverted = [
         replace(each, members=(("canny.png", encode_png(255 - pixels(dict(each.members)["canny.png"]))),))
         for each in copy.encoded(record)
@@ -218,7 +218,7 @@ def test_a_sketch_that_does_not_follow_from_its_photograph_is_named(
 ) -> None:
     shutil.copytree(sketches, tmp_path / "data")
     copy = Copy(tmp_path / "data", Random(0))
-    record = next(records(copy.shards))
+    record = next(records(copy.directory))
     first, second = copy.encoded(record)
     members = dict(first.members)
     members["sketch.png"] = encode_png(change(pixels(members["sketch.png"])))
@@ -235,11 +235,11 @@ def test_each_shard_is_computed_in_the_dtype_of_its_own_record(
     """A run with dtype "auto" that was resumed on another machine has shards of two dtypes."""
     shutil.copytree(sketches, tmp_path / "data")
     copy = Copy(tmp_path / "data", Random(0))
-    first, second = records(copy.shards)
+    first, second = records(copy.directory)
     other = {"float32": "bfloat16", "bfloat16": "float32"}[first.numerics.dtypes["sketch"]]
     make_sketches(tmp_path / "other", other)
     foreign = Copy(tmp_path / "other", Random(0))
-    _, resumed = records(foreign.shards)
+    _, resumed = records(foreign.directory)
     copy.rewrite(replace(second, numerics=resumed.numerics), foreign.encoded(resumed))
     assert deep(copy.path, pidinet) == ()
     copy.rewrite(second, foreign.encoded(resumed))

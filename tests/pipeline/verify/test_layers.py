@@ -43,20 +43,22 @@ def test_a_defect_of_a_layer_is_named_with_the_layer(layered: Path) -> None:
 
 
 def test_a_layer_whose_base_was_made_again_otherwise_is_named(layered: Path) -> None:
-    record = next(records(Directory(str(layered / "shards"))))
+    record = next(records(Directory(str(layered))))
     copy = Copy(layered, Random(0))
     copy.put_record(replace(record, numerics=replace(record.numerics, batch_size=2)))
     copy.derive()
     (problem,) = check(layered).problems
     assert (problem.layer, problem.shard) == ("color", "0000000")
-    assert problem.what.startswith("0000000.json must be bound to the record below it, got another base_sha256;")
+    assert problem.what.startswith(
+        "records/0000000.json must be bound to the record below it, got another base_sha256;"
+    )
 
 
 def test_a_layer_that_lacks_a_sample_is_named_with_its_key(layered: Path) -> None:
-    shards = Directory(str(layered / "layers/color/shards"))
-    record = next(records(shards))
+    layer = Directory(str(layered / "layers/color"))
+    record = next(records(layer))
     lost, *kept = record.samples
-    shards.write("0000000.json", replace(record, samples=tuple(kept)).to_json())
+    layer.write("records/0000000.json", replace(record, samples=tuple(kept)).to_json())
     (problem,) = check(layered).problems
     assert (problem.layer, problem.shard, problem.key) == ("color", "0000000", lost.key)
 

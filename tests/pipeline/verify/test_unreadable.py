@@ -1,6 +1,9 @@
 """What cannot be verified at all is one ManifestError, and nothing else ever stops verify."""
 
+import hashlib
+import io
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.fingerprint import fingerprint
-from pipeline.dataset.index import open_index, read_rows
+from pipeline.dataset.index import GROUP_KEYS, INDEX_FILE, PARTS, Index, group_digest, open_index, read_rows
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import read_manifest, write_manifest
 from pipeline.dataset.plan import plan_shards
+from pipeline.dataset.record import record_file
 from pipeline.dataset.shards import commit_shard
 from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import VerifyReport, verify
@@ -41,10 +45,10 @@ def check(path: Path, deep: bool = False) -> VerifyReport:
         ({"complete": "yes"}, r"dataset\.json must have the format's types, got complete = 'yes': Input should be a"),
         ({"inputs": []}, r"dataset\.json must have the format's types, got inputs = \[\]"),
         ({"config": {}}, r"dataset\.json config name is missing; .*; delete dataset\.json and prepare again$"),
-        ({"conditions": 3}, r"dataset\.json must have format 1's fields"),
+        ({"conditions": 3}, r"dataset\.json must have format 2's fields"),
         ({"labels": {"0": 0}}, r"dataset\.json must have the format's types, got labels\.0 = 0"),
-        ({"format": 2}, r"dataset\.json must have format 1, got 2"),
-        ({"numerics": {}}, r"dataset\.json must have format 1's fields"),
+        ({"format": 3}, r"dataset\.json must have format 2, got 3; read it with its own condset$"),
+        ({"numerics": {}}, r"dataset\.json must have format 2's fields"),
     ],
 )
 def test_a_malformed_manifest_is_one_error(data_set: Path, change: dict[str, object], message: str) -> None:
@@ -65,9 +69,22 @@ def test_a_directory_without_a_data_set_is_one_error(tmp_path: Path) -> None:
         check(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut off", "text", "of other parts"])
+def test_an_index_json_that_is_none_is_one_error(data_set: Path, damage: str) -> None:
+    path = data_set / "index.json"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        other = content.replace(b'"rows": 12', b'"rows": 13', 1)
+        path.write_bytes({"empty": b"", "cut off": content[:-9], "text": b"key,uri\n", "of other parts": other}[damage])
+    with pytest.raises(ManifestError, match=r"index\.json must describe the parts of an index, got \w+\(.*; remove it"):
+        check(data_set)
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut off", "text", "footer", "other table"])
-def test_an_unreadable_index_is_one_error(data_set: Path, damage: str) -> None:
-    path = data_set / "index.parquet"
+def test_a_part_of_the_index_that_is_none_is_one_problem(data_set: Path, damage: str) -> None:
+    path = data_set / "index/0000000.parquet"
     content = path.read_bytes()
     if damage == "missing":
         path.unlink()
@@ -76,48 +93,68 @@ def test_an_unreadable_index_is_one_error(data_set: Path, damage: str) -> None:
     else:
         footer = content[:-300] + bytes(200) + content[-100:]
         path.write_bytes({"empty": b"", "cut off": content[:-9], "text": b"key,uri\n", "footer": footer}[damage])
-    with pytest.raises(ManifestError, match=r"index\.parquet must (be a parquet index, got|have columns \['key', )"):
-        check(data_set)
+    (problem,) = check(data_set).problems
+    got = "no file" if damage == "missing" else r"\w{64}"
+    words = rf"^index/0000000\.parquet must have sha256 \w{{64}}, got {got}; restore it: nothing was compared with it$"
+    assert re.search(words, problem.what)
+
+
+def forge_index(directory: Directory, table: pa.Table) -> Index:
+    """Put a table in place of the index's only part, with hashes that fit."""
+    digests = group_digest(table.column("key")).encode()
+    content = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({GROUP_KEYS: digests}), content)
+    former = open_index(directory)
+    part = replace(
+        former.parts[0],
+        bytes=len(content.getvalue()),
+        sha256=hashlib.sha256(content.getvalue()).hexdigest(),
+        keys_sha256=hashlib.sha256(digests).hexdigest(),
+    )
+    (directory / PARTS).write(part.file, content.getvalue())
+    forged = replace(former, parts=(part,))
+    directory.write(INDEX_FILE, forged.to_json())
+    return forged
 
 
 def with_index(path: Path, table: pa.Table, rename: dict[str, str]) -> None:
     """Put another index in place and make everything else agree with it, as if it had been so from the start."""
     directory = Directory(str(path))
-    pq.write_table(table, path / "index.parquet")
+    index = forge_index(directory, table)
     manifest = read_manifest(directory)
-    inputs = manifest.inputs | {"index.sha256": open_index(directory).sha256}
+    inputs = manifest.inputs | {"index": index.digest}
     manifest = replace(manifest, inputs=inputs, fingerprint=fingerprint(inputs))
     write_manifest(directory, manifest)
     copy = Copy(path, Random(0))
-    for plan, record in zip(plan_shards(12, 5), records(directory / "shards"), strict=True):
+    for plan, record in zip(plan_shards(12, 5), records(directory), strict=True):
         samples = []
-        for sample, row in zip(copy.encoded(record), read_rows(directory, plan.start, plan.stop), strict=True):
+        for sample, row in zip(copy.encoded(record), read_rows(directory, index, plan.start, plan.stop), strict=True):
             key = rename.get(sample.key, sample.key)
             members = dict(sample.members) | {"txt": choose_caption(row.captions, 0, key).encode()}
             samples.append(replace(sample, key=key, members=tuple(members.items())))
-        commit_shard(directory / "shards", plan, manifest.fingerprint, record.numerics, samples)
+        directory.remove(record_file(plan.name))
+        commit_shard(directory, plan, manifest.fingerprint, record.numerics, samples)
     copy.derive()
 
 
 def test_a_key_that_is_twice_in_the_index_is_named(data_set: Path) -> None:
-    table = pq.read_table(data_set / "index.parquet")
+    table = pq.read_table(data_set / "index/0000000.parquet")
     keys = table.column("key").to_pylist()
     repeated = [*keys[:6], keys[1], *keys[7:]]
     with_index(data_set, table.set_column(0, "key", pa.array(repeated)), {keys[6]: keys[1]})
-    what = "index.parquet must have the key once, got it again in row 6; prepare into another directory"
+    what = "the index must have the key once, got it again in row 6; prepare into another directory"
     assert check(data_set).problems == (Problem("0000001", keys[1], what),)
 
 
 def test_rows_that_cannot_be_read_are_one_error(data_set: Path) -> None:
-    table = pq.read_table(data_set / "index.parquet")
+    table = pq.read_table(data_set / "index/0000000.parquet")
     reasons = pa.array(["moonlight", *[""] * 11])
     at = table.schema.get_field_index("rejected_reason")
     broken = table.set_column(at, "rejected_reason", reasons)
     manifest = read_manifest(Directory(str(data_set)))
-    pq.write_table(broken, data_set / "index.parquet")
-    inputs = manifest.inputs | {"index.sha256": open_index(Directory(str(data_set))).sha256}
+    inputs = manifest.inputs | {"index": forge_index(Directory(str(data_set)), broken).digest}
     write_manifest(Directory(str(data_set)), replace(manifest, inputs=inputs))
-    with pytest.raises(ManifestError, match=r"index\.parquet must be a parquet index, got ValueError: 'moonlight'"):
+    with pytest.raises(ManifestError, match=r"index must be parquet, got ValueError: 'moonlight'"):
         check(data_set)
 
 

@@ -64,7 +64,7 @@ def test_the_annotator_uses_the_thresholds_of_its_table(shared: Path) -> None:
 
 def test_it_has_one_member_no_model_and_no_dtype() -> None:
     config: AnnotatorConfig = CannyConfig()
-    assert (config.extensions, config.models, config.resolved_dtype("cpu")) == (("canny.png",), (), "none")
+    assert (config.spec.extensions, config.models, config.resolved_dtype("cpu")) == (("canny.png",), (), "none")
 
 
 @pytest.mark.parametrize("low", [200, 201])

@@ -29,8 +29,8 @@ SHAPE_CHW = (CHANNELS, 8, 8)
 
 def stored(data: Path) -> dict[str, dict[str, bytes]]:
     """The members of every sample."""
-    shards = Directory(str(data))
-    return {entry.key: read_sample(shards, record, entry) for record in records(shards) for entry in record.samples}
+    home = Directory(str(data))
+    return {entry.key: read_sample(home, record, entry) for record in records(home) for entry in record.samples}
 
 
 def pixels(content: bytes) -> UInt8Array:
@@ -47,7 +47,7 @@ def image_of(visit: VisitedSample) -> UInt8Array:
 @pytest.mark.parametrize("condition", [Condition.COLOR, Condition.SEGMENTATION, Condition.KEYPOSE])
 def test_a_visit_shows_the_stored_image_and_condition(color_data: Path, condition: Condition) -> None:
     read = open_reader([color_data], condition)
-    samples = stored(color_data / "shards")
+    samples = stored(color_data)
     visits = [read(index) for index in range(SAMPLES)]
     assert [visit.key for visit in visits] == list(samples)
     for visit, members in zip(visits, samples.values(), strict=True):
@@ -57,14 +57,14 @@ def test_a_visit_shows_the_stored_image_and_condition(color_data: Path, conditio
 
 def test_a_jpeg_is_read_as_pillow_decodes_it(wide_data: Path) -> None:
     visit = open_reader([wide_data])(1)
-    assert np.array_equal(image_of(visit), pixels(stored(wide_data / "shards")[visit.key]["jpg"]))
+    assert np.array_equal(image_of(visit), pixels(stored(wide_data)[visit.key]["jpg"]))
     assert image_of(visit).shape == visit.condition_chw.shape == (3, 64, 128)
     assert visit.draws.noise_chw.shape == (CHANNELS, 8, 16)
 
 
 def test_the_draws_are_those_of_the_global_index(color_data: Path) -> None:
     read = replace(open_reader([color_data], window=7, seed=5), objective=ObjectiveConfig(caption_drop=0.3))
-    samples = stored(color_data / "shards")
+    samples = stored(color_data)
     for index in (0, 3, SAMPLES, 1000):
         visit = read(index)
         captions = json.loads(samples[visit.key]["json"])["captions"]
@@ -89,7 +89,7 @@ def test_two_data_sets_are_one_row_of_samples(color_data: Path, tmp_path: Path) 
     read = open_reader([color_data, other], window=10)
     visits = {visit.key: visit for visit in map(read, range(SAMPLES + 7))}
     assert sorted(visits) == keys() + keys(7, first=100)
-    members = stored(other / "shards")["000000103"]
+    members = stored(other)["000000103"]
     assert np.array_equal(image_of(visits["000000103"]), pixels(members["png"]))
 
 
@@ -112,7 +112,7 @@ def test_image_and_condition_are_mirrored_together(color_data: Path) -> None:
 
 
 def test_with_latents_the_image_is_the_posterior_in_the_layer(latents_data: Path) -> None:
-    read, samples = open_reader([latents_data]), stored(latents_data / "layers/latents/shards")
+    read, samples = open_reader([latents_data]), stored(latents_data / "layers/latents")
     for index in range(SAMPLES):
         visit = read(index)
         assert isinstance(visit.image, Latents)
@@ -142,7 +142,7 @@ def test_latents_of_another_size_are_named(latents_data: Path) -> None:
 def replaced(data: Path, old: bytes, new: bytes) -> VisitReader:
     """A reader of a data set in whose first sample bytes were replaced, as its record says they should be."""
     assert len(old) == len(new)
-    tar, record = data / "shards/0000000.tar", data / "shards/0000000.json"
+    tar, record = data / "shards/0000000.tar", data / "records/0000000.json"
     content = tar.read_bytes()
     fields = json.loads(record.read_text())
     _, offset, length, *_ = fields["samples"][0]
@@ -171,7 +171,7 @@ def test_a_sample_that_is_not_what_it_should_be_is_named(own_data: Path, old: by
 
 @pytest.mark.parametrize("member", ["png", "color.png"])
 def test_a_picture_that_cannot_be_decoded_is_named(own_data: Path, member: str) -> None:
-    content = stored(own_data / "shards")["000000000"][member]
+    content = stored(own_data)["000000000"][member]
     read = replaced(own_data, content, b"x" * len(content))
     with pytest.raises(ShardCorrupt, match=r"/shards/0000000 sample 000000000 .*must be a"):
         read(0)

@@ -64,7 +64,7 @@ def test_a_slow_sample_does_not_change_the_order(read: VisitReader) -> None:
 
 def damaged(data: Path, shard: str, position: int) -> VisitReader:
     """A reader, in stored order, of a data set with one damaged sample."""
-    record = next(each for each in records(Directory(str(data / "shards"))) if each.name == shard)
+    record = next(each for each in records(Directory(str(data))) if each.name == shard)
     entry, tar = record.samples[position], data / "shards" / record.tar
     content = bytearray(tar.read_bytes())
     content[entry.offset + 600] ^= 1

@@ -28,8 +28,8 @@ def read_all(data: TrainingSet) -> dict[str, dict[str, bytes]]:
 
 def stored(data: Path) -> dict[str, dict[str, bytes]]:
     """Every sample of the data set's own shards."""
-    shards = Directory(str(data / "shards"))
-    return {entry.key: read_sample(shards, record, entry) for record in records(shards) for entry in record.samples}
+    home = Directory(str(data))
+    return {entry.key: read_sample(home, record, entry) for record in records(home) for entry in record.samples}
 
 
 def test_every_sample_is_read_as_it_is_stored(color_data: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_condition_that_was_added_later_is_joined_by_key(own_data: Path) -> No
     add_layer(own_data, {"kind": "canny"})
     below, samples = stored(own_data), read_all(opened(own_data, Condition.CANNY))
     assert list(samples) == keys()
-    layer = Directory(str(own_data / "layers/canny/shards"))
+    layer = Directory(str(own_data / "layers/canny"))
     for record in records(layer):
         for entry in record.samples:
             assert samples[entry.key] == below[entry.key] | read_sample(layer, record, entry)
@@ -117,7 +117,7 @@ def with_persons(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_samples_that_a_layer_lacks_are_left_out(with_persons: Path) -> None:
-    layer = Directory(str(with_persons / "layers/keypose/shards"))
+    layer = Directory(str(with_persons / "layers/keypose"))
     there = [entry.key for record in records(layer) for entry in record.samples]
     per_shard = {record.name: len(record.samples) for record in records(layer)}
     assert 0 < len(there) < SAMPLES
@@ -157,11 +157,11 @@ def test_a_layer_of_another_data_set_is_refused(own_data: Path, with_persons: Pa
 
 def test_a_layer_of_a_shard_that_has_been_made_anew_is_refused(own_data: Path) -> None:
     add_layer(own_data, {"kind": "canny"})
-    record = own_data / "shards/0000001.json"
+    record = own_data / "records/0000001.json"
     record.write_text(record.read_text() + "\n")
     with pytest.raises(
         ShardCorrupt,
-        match=r"layers/canny/shards/0000001\.json must belong to the data set's shard [0-9a-f]{12}, got "
+        match=r"layers/canny/records/0000001\.json must belong to the data set's shard [0-9a-f]{12}, got "
         "[0-9a-f]{12}; delete the layer and make it again$",
     ):
         opened(own_data, Condition.CANNY).read("0000001", 0)
@@ -169,9 +169,7 @@ def test_a_layer_of_a_shard_that_has_been_made_anew_is_refused(own_data: Path) -
 
 def test_a_damaged_sample_is_named_with_its_shard_and_its_neighbours_are_read(own_data: Path) -> None:
     tar = own_data / "shards/0000002.tar"
-    entry = next(record for record in records(Directory(str(own_data / "shards"))) if record.name == "0000002").samples[
-        1
-    ]
+    entry = next(record for record in records(Directory(str(own_data))) if record.name == "0000002").samples[1]
     content = bytearray(tar.read_bytes())
     content[entry.offset + entry.bytes // 2] ^= 1
     tar.write_bytes(content)
@@ -186,11 +184,14 @@ def test_a_damaged_sample_is_named_with_its_shard_and_its_neighbours_are_read(ow
 
 
 @pytest.mark.parametrize(
-    ("suffix", "message"),
-    [("json", r"0000001\.json must be a shard's record, got none; "), ("tar", r"must be in the tar, got no tar; ")],
+    ("file", "message"),
+    [
+        ("records/0000001.json", r"records/0000001\.json must be a shard's record, got none; "),
+        ("shards/0000001.tar", r"must be in the tar, got no tar; "),
+    ],
 )
-def test_a_missing_file_of_a_shard_is_named(own_data: Path, suffix: str, message: str) -> None:
-    (own_data / f"shards/0000001.{suffix}").unlink()
+def test_a_missing_file_of_a_shard_is_named(own_data: Path, file: str, message: str) -> None:
+    (own_data / file).unlink()
     with pytest.raises(ShardCorrupt, match=message):
         opened(own_data).read("0000001", 0)
 

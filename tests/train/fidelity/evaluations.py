@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pipeline.config import ExecutionConfig
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.shards import ShardRecord, commit_shard, read_record, read_sample
+from pipeline.dataset.record import ShardRecord, read_record, record_file
+from pipeline.dataset.shards import commit_shard, read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.worker import Work
@@ -50,14 +51,14 @@ def run_job(
     return evaluate(job, Environment(executor, WeightsStore(allow_network=False), listener or Listener()))
 
 
-def shards(out: Path) -> Directory:
-    return Directory(str(out / "pictures" / "shards"))
+def pictures_of(out: Path) -> Directory:
+    return Directory(str(out / "pictures"))
 
 
 def picture(out: Path, shard: str, position: int) -> dict[str, bytes]:
     """The members of a sample of OUT/pictures."""
-    record = read_record(shards(out), shard)
-    return read_sample(shards(out), record, record.samples[position])
+    record = read_record(pictures_of(out), shard)
+    return read_sample(pictures_of(out), record, record.samples[position])
 
 
 def times(directory: Path) -> dict[Path, int]:
@@ -86,8 +87,8 @@ def tree(out: Path) -> dict[str, bytes]:
 
 def plant(out: Path, sources: dict[str, int]) -> None:
     """Replace drawn pictures by real ones: of the sample itself (0), or of the one before (1)."""
-    record = read_record(shards(out), "0000000")
-    members = [read_sample(shards(out), record, entry) for entry in record.samples]
+    record = read_record(pictures_of(out), "0000000")
+    members = [read_sample(pictures_of(out), record, entry) for entry in record.samples]
     samples = [
         EncodedSample(
             entry.key,
@@ -99,4 +100,5 @@ def plant(out: Path, sources: dict[str, int]) -> None:
         )
         for n, (entry, own) in enumerate(zip(record.samples, members, strict=True))
     ]
-    commit_shard(shards(out), ShardPlan(0, record.start, record.stop), "planted", record.numerics, samples)
+    pictures_of(out).remove(record_file(record.name))  # a shard that is committed is never replaced
+    commit_shard(pictures_of(out), ShardPlan(0, record.start, record.stop), "planted", record.numerics, samples)

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ExecutionConfig
+from pipeline.dataset.conditions import describe_condition
+from pipeline.dataset.ledger import make_folders
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import plan_shards
 from pipeline.dataset.shards import commit_shard
 from pipeline.execution.inline import InlineExecutor
+from stages.annotators.sketch.annotator import SketchConfig
 from stages.errors import ConfigError
 from stages.image.decode import decode_stored
 from stages.records import Condition, EncodedSample
 from stages.settings import plain
-from stages.weights.store import WeightsStore
+from stages.weights.store import WeightsFile, WeightsStore
 from train.base.config import TinyDiffusionConfig
 from train.data.conditions import ConditionsConfig
 from train.fidelity.drawing import Drawing
@@ -51,14 +54,14 @@ def extraction(data: Path, conditions: tuple[Condition, ...], out: Path) -> Extr
 def plant(made_by: Extraction, samples: int) -> None:
     """Write the stored images as what was drawn with the adapter."""
     held_out, pictures = made_by.held_out, made_by.pictures
-    pictures.shards.make()
+    make_folders(pictures.home)
     for plan in plan_shards(samples, PICTURES_PER_SHARD):
         members = {held_out.keys[number]: held_out.members(number) for number in range(plan.start, plan.stop)}
         encoded = [
             EncodedSample(key, (("txt", each["txt"]), ("with.png", each["png"])), 64, 64)
             for key, each in members.items()
         ]
-        commit_shard(pictures.shards, plan, "planted", Numerics("cpu", {}, 1, 1, {}), encoded)
+        commit_shard(pictures.home, plan, "planted", Numerics("cpu", {}, 1, 1, {}), encoded)
 
 
 def test_other_weights_than_those_of_the_data_set_are_refused(color_data: Path, tmp_path: Path) -> None:
@@ -66,17 +69,10 @@ def test_other_weights_than_those_of_the_data_set_are_refused(color_data: Path, 
     (tmp_path / "mine.pth").write_bytes(b"mine")
     path = tmp_path / "data" / "dataset.json"
     manifest = json.loads(path.read_text())
-    manifest["config"]["annotators"] = [{"kind": "sketch", "weights": str(tmp_path / "mine.pth")}]
-    model = {"name": "pidinet", "file": "table5_pidinet.pth", "sha256": "a" * 64, "license": ""}
-    manifest["conditions"] = [
-        {
-            "name": "sketch",
-            "annotator": "sketch",
-            "algorithm_version": 1,
-            "extensions": ["sketch.png"],
-            "models": [model],
-        }
-    ]
+    config = SketchConfig(weights=str(tmp_path / "mine.pth"))
+    manifest["config"]["annotators"] = [plain(config)]
+    made = describe_condition(config, {"pidinet": WeightsFile(Path("table5_pidinet.pth"), "a" * 64)})
+    manifest["conditions"] = [made.to_fields()]
     path.write_text(json.dumps(manifest))
     with pytest.raises(ConfigError) as refused:
         extraction(tmp_path / "data", (Condition.SKETCH,), tmp_path / "out").check()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.config import ExecutionConfig
-from pipeline.dataset.shards import read_record
+from pipeline.dataset.record import read_record
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.ray import RayExecutor
@@ -20,8 +20,8 @@ from tests.train.fidelity.evaluations import (
     StopsAfter,
     large_scenes,
     picture,
+    pictures_of,
     run_job,
-    shards,
     times,
     tree,
 )
@@ -95,7 +95,7 @@ def test_several_pictures_of_a_caption_have_their_own_seeds_and_one_score(
     several = replace(long_job, samples=5, pictures_per_caption=2, out=tmp_path / "out")
     (figure,) = run_job(several).report.figures
     assert figure.samples == 5
-    record = read_record(shards(several.out), "0000000")
+    record = read_record(pictures_of(several.out), "0000000")
     assert [entry.key for entry in record.samples[:3]] == ["000000000-0", "000000000-1", "000000001-0"]
     first, second, other = (decode_stored(picture(several.out, "0000000", n)["without.png"]) for n in (0, 1, 2))
     assert (first == decode_stored(picture(long_job.out, "0000000", 0)["without.png"])).all()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dataset.ledger import make_folders
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import plan_shards
 from pipeline.dataset.shards import commit_shard
@@ -48,10 +49,10 @@ def pictures(held_out: HeldOut, color_data: Path, tmp_path_factory: pytest.TempP
         dtype="float32",
     )
     made = Pictures(tmp_path_factory.mktemp("judged"), drawing, "planted")
-    made.shards.make()
+    make_folders(made.home)
     for plan in plan_shards(held_out.pictures, PICTURES_PER_SHARD):
         samples = [_planted(held_out, number) for number in range(plan.start, plan.stop)]
-        commit_shard(made.shards, plan, made.fingerprint, Numerics("cpu", {}, 1, 1, {}), samples)
+        commit_shard(made.home, plan, made.fingerprint, Numerics("cpu", {}, 1, 1, {}), samples)
     return made
 
 

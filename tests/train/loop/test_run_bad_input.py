@@ -12,7 +12,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from pipeline.dataset.shards import ShardRecord
+from pipeline.dataset.record import read_record
+from pipeline.dataset.storage import Directory
 from stages.errors import CheckpointError, ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
 from tests.train.conftest import add_layer
 from tests.train.training_runs import STEPS, adapter_bytes, run_alone, small_job
@@ -24,7 +25,7 @@ def damage(data: Path, name: str) -> bytes:
     """Flip a byte in every sample of a shard; returns the sound content."""
     tar = data / "shards" / f"{name}.tar"
     sound = tar.read_bytes()
-    record = ShardRecord.from_json((data / "shards" / f"{name}.json").read_bytes(), name)
+    record = read_record(Directory(str(data)), name)
     damaged = bytearray(sound)
     for sample in record.samples:
         damaged[sample.offset + sample.bytes // 2] ^= 1

@@ -93,7 +93,7 @@ def fidelity_of(
             score = _color_score(int(annotator["square_pixels"]))
         case _:
             annotator = {"kind": "color"}
-            is_drawn = data.manifest.config["source"]["kind"] == "synthetic"
+            is_drawn = data.manifest.source.kind == "synthetic"
             score = _scene_score(data) if is_drawn else _photograph_score(data, weights, device, labeller_config)
     return Fidelity(annotator, MEASURES[condition], score)
 

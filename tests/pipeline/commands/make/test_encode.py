@@ -74,7 +74,7 @@ def test_the_layer_is_made_once_and_then_recognised(condset: Console, data_set: 
         0,
         f"{where} is complete already: 12 samples in 3 shards, none rejected\n",
     )
-    (where / "shards/0000001.json").unlink()
+    (where / "records/0000001.json").unlink()
     assert condset(*arguments)[1].startswith(f"{where} is complete: 12 samples")
     assert tree(data_set) == whole
 
@@ -83,7 +83,7 @@ def test_each_sample_has_the_posterior_of_its_stored_image(encoded: Path) -> Non
     import torch
 
     vae = autoencoder(0)
-    images, latents = Directory(str(encoded / "shards")), Directory(str(encoded / "layers/latents/shards"))
+    images, latents = Directory(str(encoded)), Directory(str(encoded / "layers/latents"))
     for base, record in zip(records(images), records(latents), strict=True):
         for below, entry in zip(base.samples, record.samples, strict=True):
             assert entry.key == below.key
@@ -186,11 +186,11 @@ def test_killed_and_run_again_it_is_the_layer_of_an_uninterrupted_run(
 
     layer = tmp_path / "killed/layers/latents"
     process = start(tmp_path / "killed")
-    while process.poll() is None and not list(layer.glob("shards/*.json")):
+    while process.poll() is None and not list(layer.glob("records/*.json")):
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert 0 < len(list(layer.glob("shards/*.json"))) < 30
+    assert 0 < len(list(layer.glob("records/*.json"))) < 30
     assert [start(tmp_path / each).wait() for each in ("killed", "data")] == [0, 0]
     assert tree(tmp_path / "killed") == tree(tmp_path / "data")
 

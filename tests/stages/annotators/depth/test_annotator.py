@@ -291,5 +291,5 @@ def test_the_compiled_network_gives_the_same_map(annotator: DepthAnnotator, imag
 
 def test_its_table_names_one_member_and_one_model() -> None:
     config: AnnotatorConfig = DepthConfig(weights="own.pt", dtype="bfloat16")
-    assert (config.extensions, config.models) == (("depth.png",), (("dpt_hybrid", "own.pt"),))
+    assert (config.spec.extensions, config.models) == (("depth.png",), (("dpt_hybrid", "own.pt"),))
     assert config.resolved_dtype("cpu") == "bfloat16"

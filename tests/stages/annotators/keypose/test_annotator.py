@@ -171,7 +171,7 @@ def test_the_class_is_what_the_pipeline_expects_of_an_annotator() -> None:
     assert config.condition is Condition.KEYPOSE
     assert config.algorithm_version == 1
     assert config.kind == "keypose"
-    assert config.extensions == ("keypoints.npy", "keypose.png")
+    assert config.spec.extensions == ("keypoints.npy", "keypose.png")
 
 
 def test_the_settings_are_read_and_written_as_in_toml() -> None:

@@ -165,7 +165,7 @@ def test_the_compiled_network_gives_the_same_sketch(
 def test_the_config_says_what_every_sample_gets() -> None:
     config: AnnotatorConfig = SketchConfig(dtype="bfloat16", weights="own.pth")
     assert config.condition is Condition.SKETCH
-    assert config.extensions == ("sketch.png",)
+    assert config.spec.extensions == ("sketch.png",)
     assert config.models == (("pidinet", "own.pth"),)
     assert config.resolved_dtype("cpu") == "bfloat16"
 

@@ -31,7 +31,7 @@ def captions(source: FolderSource) -> dict[str, tuple[str, ...]]:
     return {row.image_uri.removeprefix("./"): row.captions for row in rows(source)}
 
 
-def reasons(source: FolderSource) -> dict[str, tuple[Reason, str]]:
+def reasons(source: FolderSource) -> dict[str, tuple[str, str]]:
     return {row.image_uri: (row.rejection.reason, row.rejection.detail) for row in rows(source) if row.rejection}
 
 

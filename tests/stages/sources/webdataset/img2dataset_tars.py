@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pyarrow as pa
 from PIL import Image
 
-from stages.records import IndexRow, Reason
+from stages.records import IndexRow
 from stages.sources.index.schema import from_table
 from stages.sources.webdataset.source import WebDatasetSource
 
@@ -78,7 +78,7 @@ def only(listed: list[IndexRow]) -> IndexRow:
     return row
 
 
-def reason(row: IndexRow) -> tuple[Reason, str]:
+def reason(row: IndexRow) -> tuple[str, str]:
     assert row.rejection is not None
     assert row.rejection.key == row.key
     return row.rejection.reason, row.rejection.detail
