@@ -29,7 +29,9 @@ class Loading:
     """What loading depends on besides the row."""
 
     base_uri: str
-    """What the row's URIs are relative to."""
+    """What the row's image URI is relative to."""
+    label_base_uri: str
+    """What its label URI is relative to."""
     label_offset: int
     """Added to the pixels of a label map, modulo 256, to give category ids."""
     image: ImageConfig
@@ -99,7 +101,7 @@ def load_labels(row: IndexRow, loading: Loading, crop: Crop) -> bytes | Rejectio
     """Fetch a row's label map and cut it as the image was cut; empty if the row has none."""
     if not row.label_uri:
         return b""
-    data = fetch(row.key, loading.base_uri, row.label_uri)
+    data = fetch(row.key, loading.label_base_uri, row.label_uri)
     if isinstance(data, Rejection):
         return Rejection(row.key, Reason.MISSING_LABELS, data.detail)
     labels_hw = decode_labels(row.key, data, loading.label_offset)

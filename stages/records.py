@@ -111,7 +111,7 @@ class IndexRow:
     keypoints: Float32Array
     """(persons, 17, 3): x, y in pixels of the upright original, score 0 to 1; (0, 17, 3) without annotated persons."""
     label_uri: str
-    """Of the label map, relative to the source's root; empty if the source has none."""
+    """Of the label map, relative to the source's `label_base_uri`; empty if the source has none."""
     scores: Mapping[str, float]
     """What the source measured of the pair (aesthetic, similarity, ...)."""
     rejection: Rejection | None

@@ -59,7 +59,8 @@ class Origin(Protocol):
 
 def loading_of(config: PrepareConfig) -> Loading:
     """What loading takes from a configuration."""
-    return Loading(config.source.base_uri, config.source.label_offset, config.image, config.seed, config.fetch)
+    source = config.source
+    return Loading(source.base_uri, source.label_base_uri, source.label_offset, config.image, config.seed, config.fetch)
 
 
 @dataclass(frozen=True, slots=True)

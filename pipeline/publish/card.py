@@ -183,7 +183,7 @@ def _without_places(value: Value, places: Collection[str], name: str = "") -> Va
 
 
 def _labels(manifest: Manifest) -> Iterator[str]:
-    if any(condition.name == Condition.SEGMENTATION for condition in manifest.conditions):
+    if manifest.labels and any(condition.name == Condition.SEGMENTATION for condition in manifest.conditions):
         table = _table(("id", "name"), list(manifest.labels.items()))
         yield f"## Categories\n\n<details><summary>{len(manifest.labels)} names</summary>\n\n{table}\n</details>\n"
 

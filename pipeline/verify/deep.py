@@ -111,7 +111,8 @@ class DeepCheck:
         """Yield what could not be checked, once everything else has been."""
         yield from self._not_compared
         if self._without_labels:
-            where = f"below {self._loading.base_uri}" if self._loading.base_uri else "where the index says"
+            root = self._loading.label_base_uri
+            where = f"below {root}" if root else "where the index says"
             got = f"none for {self._without_labels} samples, first {self._first_without_labels}"
             yield f"label maps must still be {where}, got {got}; bring them back"
 

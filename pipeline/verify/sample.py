@@ -102,7 +102,7 @@ class SampleCheck:
 
     config: PrepareConfig
     labels: frozenset[int]
-    """The category ids that dataset.json names."""
+    """The category ids that dataset.json names; if it names none, any may be there."""
     is_layer: bool
     """A layer's samples have conditions only: image and texts are in the data set below."""
 
@@ -161,7 +161,7 @@ class SampleCheck:
         if bytes(image.getpalette() or b"") != PALETTE:
             yield f"{extension} palette must be the one of T2I-Adapter, got another one"
         there = {label for label, pixels in enumerate(image.histogram()) if pixels}
-        unknown = sorted(there - self.labels - {0})
+        unknown = sorted(there - self.labels - {0}) if self.labels else []
         if unknown:
             yield f"{extension} must hold 0 and the labels of dataset.json, got {', '.join(map(str, unknown))}"
 

@@ -63,6 +63,10 @@ class HuggingFaceSource(Settings):
         return f"{BASE_SCHEME}{quote(self.path)}?{urlencode(sorted(settings.items()))}"
 
     @property
+    def label_base_uri(self) -> str:
+        return self.base_uri
+
+    @property
     def label_offset(self) -> int:
         return 0
 

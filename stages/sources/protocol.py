@@ -19,7 +19,12 @@ class Source(Protocol):
 
     @property
     def base_uri(self) -> str:
-        """What the image and label URIs of the index are relative to; empty if they are absolute."""
+        """What the image URIs of the index are relative to; empty if they are absolute."""
+        ...
+
+    @property
+    def label_base_uri(self) -> str:
+        """What the label URIs of the index are relative to."""
         ...
 
     @property

@@ -31,7 +31,7 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(photograph: Path, keys: tuple[str, ...] = KEYS, seed: int = 0) -> dict[str, StoredSample]:
     """Load the picture under each of the keys, in that order."""
     rows = [IndexRow(key, photograph.name, ("a caption",), "", "", 0, 0, NO_KEYPOINTS, "", {}, None) for key in keys]
-    loaded = load_samples(rows, Loading(str(photograph.parent), 0, RANDOM_CROP, seed))
+    loaded = load_samples(rows, Loading(str(photograph.parent), "", 0, RANDOM_CROP, seed))
     samples = {each.row.key: each for each in loaded if isinstance(each, StoredSample)}
     assert tuple(samples) == keys
     return samples
@@ -77,5 +77,5 @@ def test_loading_ends_at_the_image_at_hand_when_nobody_wants_the_result(photogra
     fsspec.filesystem("stopping").pipe_file("/bucket/a.png", photograph.read_bytes())
     row = IndexRow("k", "a.png", ("a caption",), "", "", 0, 0, NO_KEYPOINTS, "", {}, None)
     with pytest.raises(asyncio.CancelledError):
-        load_samples([row] * 5, Loading("stopping://bucket", 0, RANDOM_CROP, 0), StoppingFileSystem.stop)
+        load_samples([row] * 5, Loading("stopping://bucket", "", 0, RANDOM_CROP, 0), StoppingFileSystem.stop)
     assert len(StoppingFileSystem.read) == 2

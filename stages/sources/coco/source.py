@@ -46,6 +46,10 @@ class CocoSource(Settings):
         return self.root
 
     @property
+    def label_base_uri(self) -> str:
+        return self.base_uri
+
+    @property
     def label_offset(self) -> int:
         return 0
 

@@ -7,7 +7,6 @@
 Source of the layout: the COCO-Stuff repository (nightrome/cocostuff), 164 K images, 171 categories with gaps up to 182.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from stages.records import IndexRow
 from stages.settings import Mark, Settings
 from stages.sources.coco.source import list_coco
 from stages.sources.index.schema import to_batches
+from stages.sources.label_names import read_label_names
 
 MAPS = "stuffthingmaps"
 
@@ -38,6 +38,10 @@ class CocoStuffSource(Settings):
     @property
     def base_uri(self) -> str:
         return self.root
+
+    @property
+    def label_base_uri(self) -> str:
+        return self.base_uri
 
     @property
     def label_offset(self) -> int:
@@ -62,16 +66,4 @@ class CocoStuffSource(Settings):
 
 def read_labels(path: Path) -> dict[int, str]:
     """Read labels.txt: category id to name, 0 is "unlabeled". SourceError if a line is none of `<id>: <name>`."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise SourceError(
-            f"{path} must list the categories, got no file; `condset fetch coco_stuff` writes it"
-        ) from None
-    labels = {}
-    for line in filter(None, map(str.strip, lines)):
-        match = re.fullmatch(r"(\d{1,3}): (.+)", line)
-        if match is None:
-            raise SourceError(f"{path} lines must be `<category id>: <name>`, got {line!r}; take COCO-Stuff's own file")
-        labels[int(match[1])] = match[2]
-    return labels
+    return read_label_names(str(path), "`condset fetch coco_stuff` writes it")

@@ -3,6 +3,7 @@
     root/cats/1.JPG                 an image: jpg, jpeg, png, webp or gif, in any case, at any depth
     root/cats/1.txt, 1.caption      its captions: each file is one, white space collapsed
     root/metadata.jsonl or .csv     or a line for each image: file_name and text or caption
+    labels_root/cats/1.png          its label map, if labels_root is given
 
 Rows come in the order of the relative paths. An image without caption is listed with its rejection; an image that only
 a metadata file names is a candidate, and a rejection once it turns out not to be there.
@@ -11,10 +12,14 @@ a metadata file names is a candidate, and a rejection once it turns out not to b
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from posixpath import normpath
+from typing import Annotated, Literal, Self
 
 import pyarrow as pa
+from pydantic import Field, model_validator
 
+from stages.errors import SourceError
+from stages.locations import driver_errors, file_system
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings
 from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file
@@ -22,6 +27,7 @@ from stages.sources.folder.listing import list_files, read_files
 from stages.sources.folder.metadata import METADATA_FILES, read_metadata
 from stages.sources.index.names import hashed_key, normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
+from stages.sources.label_names import read_label_names
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 SIDECAR_SUFFIXES = (".txt", ".caption")
@@ -37,24 +43,38 @@ class FolderSource(Settings):
     """The split that these images are."""
     caption_column: str = ""
     """The column of metadata.jsonl or metadata.csv that holds captions; empty takes `text` or `caption`."""
+    labels_root: Annotated[str, Mark.PLACE] = ""
+    """The directory of the label maps, local or any fsspec URL: that of cats/1.jpg is cats/1.png there. Empty: none."""
+    labels_file: Annotated[str, Mark.PLACE] = ""
+    """Names the categories in lines of `<category id>: <name>`; empty leaves them without names."""
+    label_offset: int = Field(default=0, ge=0, le=255)
+    """Added to the pixels of a label map, modulo 256, to give category ids, of which 0 is unlabelled."""
+
+    @model_validator(mode="after")
+    def _images_and_labels_lie_apart(self) -> Self:
+        if self.labels_root and self.labels_root.rstrip("/") == self.root.rstrip("/"):
+            raise ValueError(f"labels_root must be another directory than root, got {self.labels_root!r} for both")
+        return self
 
     @property
     def base_uri(self) -> str:
         return self.root
 
     @property
-    def label_offset(self) -> int:
-        return 0
+    def label_base_uri(self) -> str:
+        return self.labels_root
 
     @property
     def labels(self) -> Mapping[int, str]:
-        return {}
+        return read_label_names(self.labels_file, "fix source.labels_file") if self.labels_file else {}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
+        if self.labels_root and not _is_directory(self.labels_root):
+            raise SourceError(f"{self.labels_root} must be a directory of label maps, got none; fix source.labels_root")
         return to_batches(self._rows())
 
     def _rows(self) -> Iterator[IndexRow]:
-        names = list_files(self.root)
+        names = self._without_labels(list_files(self.root))
         listed = self._listed(names)
         sidecars = _sidecars(names)
         images = (name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
@@ -65,7 +85,14 @@ class FolderSource(Settings):
             captions = listed.get(name) or tuple(
                 chain.from_iterable(caption_of_file(next(contents)) for _ in beside[name])
             )
-            yield _row(name, captions)
+            yield _row(name, captions, _uri(f"{_stem(name)}.png") if self.labels_root else "")
+
+    def _without_labels(self, names: list[str]) -> list[str]:
+        """The files below root but for the label maps, if these lie below it as well."""
+        if not self.labels_root:
+            return names
+        root, labels_root = (normpath(file_system(each)[1]) for each in (self.root, self.labels_root))
+        return [name for name in names if not f"{root}/{name}".startswith(f"{labels_root}/")]
 
     def _listed(self, names: list[str]) -> dict[str, tuple[str, ...]]:
         """What the metadata files say: an image's relative path to its captions."""
@@ -90,11 +117,20 @@ def _sidecars(names: list[str]) -> dict[str, tuple[str, ...]]:
     return sidecars
 
 
+def _is_directory(location: str) -> bool:
+    files, path = file_system(location)
+    try:
+        with driver_errors():
+            return bool(files.isdir(path))
+    except OSError as error:
+        raise SourceError(f"{location} must be readable, got {error}; fix the storage and run again") from None
+
+
 def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _row(name: str, captions: tuple[str, ...]) -> IndexRow:
+def _row(name: str, captions: tuple[str, ...], label_uri: str) -> IndexRow:
     key = hashed_key(name)
     good = normal_name(name) == name
     rejection = None
@@ -113,7 +149,7 @@ def _row(name: str, captions: tuple[str, ...]) -> IndexRow:
         width=0,
         height=0,
         keypoints=NO_KEYPOINTS,
-        label_uri="",
+        label_uri=label_uri if good else "",
         scores={},
         rejection=rejection,
     )

@@ -55,6 +55,10 @@ class LaionSource(Settings):
         return ""
 
     @property
+    def label_base_uri(self) -> str:
+        return self.base_uri
+
+    @property
     def label_offset(self) -> int:
         return 0
 

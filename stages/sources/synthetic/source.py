@@ -44,6 +44,10 @@ class SyntheticSource(Settings):
         return ""
 
     @property
+    def label_base_uri(self) -> str:
+        return self.base_uri
+
+    @property
     def label_offset(self) -> int:
         return 0
 

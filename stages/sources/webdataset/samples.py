@@ -30,10 +30,11 @@ class TarSample:
     stem: str
     images: tuple[TarMember, ...]
     captions: tuple[str, ...]
+    label_maps: tuple[TarMember, ...]
     columns: Mapping[str, object]
     """Of the .json; empty if there is none, or none that can be read."""
     copies: int
-    """How many images, or .txt, or .json files have this stem; more than 1 is a duplicate."""
+    """How many images, label maps, .txt or .json files have this stem; more than 1 is a duplicate."""
     cut: bool
     """Whether the tar ends within one of its members."""
 
@@ -60,17 +61,22 @@ class Stated:
 @dataclass(slots=True)
 class _Found:
     images: list[TarMember] = field(default_factory=list)
+    label_maps: list[TarMember] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     descriptions: list[bytes] = field(default_factory=list)
     cut: bool = False
 
 
-def list_tar(file: BinaryIO, image_extensions: Sequence[str], caption_column: str) -> TarListing:
+def list_tar(
+    file: BinaryIO, image_extensions: Sequence[str], caption_column: str, label_extension: str = ""
+) -> TarListing:
     """List the samples of a tar, reading headers and the .txt and .json members only.
 
     Members with other extensions, hidden ones and links are no part of a sample; a stem with none left is no sample.
-    The caption is the .txt's, else that of `caption_column` of the .json, a string or a list of strings.
+    The caption is the .txt's, else that of `caption_column` of the .json, a string or a list of strings. With
+    `label_extension`, members of that extension are label maps.
     """
+    extensions = {*TEXT_EXTENSIONS, *image_extensions, *filter(None, [label_extension])}
     found: dict[str, _Found] = {}
     cut: TarCut | None = None
     for member in read_members(file):
@@ -78,13 +84,15 @@ def list_tar(file: BinaryIO, image_extensions: Sequence[str], caption_column: st
         stem, extension = split_name(name)
         if isinstance(member, TarCut):
             cut = member
-        if not stem or not (extension in TEXT_EXTENSIONS or extension in image_extensions):
+        if not stem or extension not in extensions:
             continue
         sample = found.setdefault(stem, _Found())
         if isinstance(member, TarCut):
             sample.cut = True
         elif extension in image_extensions:
             sample.images.append(member)
+        elif extension == label_extension:
+            sample.label_maps.append(member)
         else:
             texts = sample.texts if extension == "txt" else sample.descriptions
             texts.append(_read(file, member))
@@ -176,9 +184,10 @@ def _sample(stem: str, found: _Found, caption_column: str) -> TarSample:
     return TarSample(
         stem=stem,
         images=tuple(found.images),
+        label_maps=tuple(found.label_maps),
         captions=captions or captions_of_value(columns.get(caption_column)),
         columns=columns,
-        copies=max(len(found.images), len(found.texts), len(found.descriptions)),
+        copies=max(len(found.images), len(found.label_maps), len(found.texts), len(found.descriptions)),
         cut=found.cut,
     )
 

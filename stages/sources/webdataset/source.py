@@ -1,6 +1,6 @@
 """Tars of images with captions: what img2dataset writes, webdataset reads, and condset's own shards.
 
-    root/00000.tar: 000000000.jpg, 000000000.txt, 000000000.json, 000000001.jpg, ...
+    root/00000.tar: 000000000.jpg, 000000000.txt, 000000000.json (, 000000000.seg.png), 000000001.jpg, ...
 
 One pass over each tar lists its samples; the images are read in place later, each by one range of its tar. Rows come in
 the order of the tars and of the stems in them, whatever the order of the members: every sample whose image and caption
@@ -8,16 +8,19 @@ are there is a candidate, every other is listed with its rejection, and so is wh
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pyarrow as pa
+from pydantic import Field, model_validator
 
 from stages.locations import file_system
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings
 from stages.sources.index.names import hashed_key, normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
+from stages.sources.label_names import read_label_names
 from stages.sources.webdataset.samples import (
+    TEXT_EXTENSIONS,
     Stated,
     TarSample,
     facts_of,
@@ -48,18 +51,31 @@ class WebDatasetSource(Settings):
     """What follows the first dot of an image's name, in lower case; name one alone if samples have several images."""
     caption_column: str = "caption"
     """The column of the .json that holds the caption, or a list of captions, where there is no .txt."""
+    label_extension: str = ""
+    """What follows the first dot of a label map's name, in lower case, such as seg.png; empty: there are none."""
+    labels_file: Annotated[str, Mark.PLACE] = ""
+    """Names the categories in lines of `<category id>: <name>`; empty leaves them without names."""
+    label_offset: int = Field(default=0, ge=0, le=255)
+    """Added to the pixels of a label map, modulo 256, to give category ids, of which 0 is unlabelled."""
+
+    @model_validator(mode="after")
+    def _label_maps_are_no_other_member(self) -> Self:
+        others = (*self.image_extensions, *TEXT_EXTENSIONS)
+        if self.label_extension in others:
+            raise ValueError(f"label_extension must be none of {', '.join(others)}, got {self.label_extension!r}")
+        return self
 
     @property
     def base_uri(self) -> str:
         return self.root
 
     @property
-    def label_offset(self) -> int:
-        return 0
+    def label_base_uri(self) -> str:
+        return self.root
 
     @property
     def labels(self) -> Mapping[int, str]:
-        return {}
+        return read_label_names(self.labels_file, "fix source.labels_file") if self.labels_file else {}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         return to_batches(self._rows())
@@ -70,7 +86,7 @@ class WebDatasetSource(Settings):
         files, root = file_system(self.root)
         for tar in find_tars(files, root, self.root, (self.tars,) if isinstance(self.tars, str) else self.tars):
             with open_tar(files, root, self.root, tar) as file:
-                listing = list_tar(file, self.image_extensions, self.caption_column)
+                listing = list_tar(file, self.image_extensions, self.caption_column, self.label_extension)
             if stated is None:
                 stated = stated_by(listing.samples)
             for sample in listing.samples:
@@ -85,10 +101,12 @@ class WebDatasetSource(Settings):
         kinds = "|".join(self.image_extensions)
         if normal_name(sample.stem) is None:
             return Rejection(key, Reason.BAD_NAME, f"{name} must be named by a plain relative path in UTF-8")
-        if cut is not None and (sample.cut or not (sample.images and sample.captions)):
+        is_labelled = bool(sample.label_maps) or not self.label_extension
+        if cut is not None and (sample.cut or not (sample.images and sample.captions and is_labelled)):
             return Rejection(key, Reason.TRUNCATED, f"{name} must be complete, but {tar} {cut.detail}")
         if sample.copies > 1:
-            detail = f"{name} must have one image ({kinds}), one txt, one json, got {sample.copies} of a kind"
+            labels = f"one {self.label_extension}, " if self.label_extension else ""
+            detail = f"{name} must have one image ({kinds}), {labels}one txt, one json, got {sample.copies} of a kind"
             return Rejection(key, Reason.DUPLICATE_KEY, f"{detail}; see source.image_extensions")
         if not sample.images:
             return Rejection(key, Reason.MISSING_FILE, f"{name} must have an image ({kinds}), got none")
@@ -96,6 +114,8 @@ class WebDatasetSource(Settings):
             return Rejection(
                 key, Reason.NO_CAPTION, f"{name} has no caption in a UTF-8 txt or in json {self.caption_column!r}"
             )
+        if not is_labelled:
+            return Rejection(key, Reason.MISSING_LABELS, f"{name} must have a {self.label_extension}, got none")
         return None
 
 
@@ -116,7 +136,7 @@ def _row(tar: str, sample: TarSample, stated: Stated, rejection: Rejection | Non
         width=size_column(columns, "width"),
         height=size_column(columns, "height"),
         keypoints=NO_KEYPOINTS,
-        label_uri="",
+        label_uri=member_uri(tar, sample.label_maps[0]) if sample.label_maps else "",
         scores=scores_of(columns, stated),
         rejection=rejection,
         facts=facts_of(columns, stated),
@@ -125,6 +145,6 @@ def _row(tar: str, sample: TarSample, stated: Stated, rejection: Rejection | Non
 
 def _row_of_cut(tar: str, cut: TarCut, stated: Stated) -> IndexRow:
     """One row for what a tar has lost: how many samples it were cannot be known."""
-    sample = TarSample(stem="", images=(), captions=(), columns={}, copies=1, cut=True)
+    sample = TarSample(stem="", images=(), label_maps=(), captions=(), columns={}, copies=1, cut=True)
     rejection = Rejection(_key(tar, ""), Reason.TRUNCATED, f"{tar} {cut.detail}; unpack or download it again")
     return _row(tar, sample, stated, rejection)

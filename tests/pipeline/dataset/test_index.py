@@ -26,7 +26,7 @@ from tests.pipeline.conftest import tree
 class ListedSource:
     """A source of the rows it is given."""
 
-    kind, split, base_uri, label_offset = "listed", "train", "", 0
+    kind, split, base_uri, label_base_uri, label_offset = "listed", "train", "", "", 0
     labels: Mapping[int, str] = {}
 
     def __init__(self, rows: list[IndexRow], batch_rows: int = 4096) -> None:

@@ -27,7 +27,7 @@ FETCH = FetchConfig(
     longest_pause_seconds=3,
     allow_private_hosts=("127.0.0.1",),
 )
-LOADING = Loading("", 0, ImageConfig(size_pixels=(64, 64)), seed=0, fetch=FETCH)
+LOADING = Loading("", "", 0, ImageConfig(size_pixels=(64, 64)), seed=0, fetch=FETCH)
 ELSEWHERE = {"nobody": Reason.DNS, "unheard": Reason.CONNECT, "nonsense": Reason.INVALID_URL}
 EXPECTED = REASONS | PAGES | ELSEWHERE
 

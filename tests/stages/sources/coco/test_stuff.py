@@ -33,7 +33,7 @@ def rows(source: CocoStuffSource) -> dict[str, IndexRow]:
 
 def loading(source: CocoStuffSource, width: int, height: int) -> Loading:
     image = ImageConfig(size_pixels=(width, height))
-    return Loading(source.base_uri, source.label_offset, image, seed=0)
+    return Loading(source.base_uri, source.label_base_uri, source.label_offset, image, seed=0)
 
 
 @pytest.mark.parametrize("key", MAPPED)
