@@ -20,8 +20,7 @@ from pipeline.dataset.index import open_index, read_rows
 from pipeline.dataset.manifest import LAYERS, REJECTED_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import SampleEntry, ShardRecord, read_record
-from pipeline.dataset.replaced_tars import last_retry, retried_tar
-from pipeline.dataset.shards import Replacement
+from pipeline.dataset.shards import Replacement, last_retry, retried_tar
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromIndex, LoadedShard, loading_of

@@ -27,7 +27,7 @@ from pipeline.dataset.manifest import (
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.record import RECORDS, SHARDS, read_record, record_file
-from pipeline.dataset.replaced_tars import replaced_tars
+from pipeline.dataset.shards import replaced_tars
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromIndex, Origin

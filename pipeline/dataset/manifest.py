@@ -1,7 +1,7 @@
 """The manifest: what a data set says of itself as a whole. Everything in it is derived from the config and the records.
 
 before the first shard:  dataset.json (complete = false)
-after the last one:      records ──> shards.jsonl, rejected.jsonl, totals ──> dataset.json (complete = true)
+after the last one:      records ──> shards.jsonl, rejected.jsonl, keys.npy, totals ──> dataset.json (complete = true)
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config import PrepareConfig
 from pipeline.dataset.conditions import ConditionEntry
 from pipeline.dataset.fingerprint import FORMAT_VERSION, Inputs, fingerprint
+from pipeline.dataset.keys import KEYS_FILE, KeyCollector
 from pipeline.dataset.ledger import records
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.record import RECORDS, ShardRecord
@@ -192,18 +193,20 @@ def write_manifest(directory: Directory, manifest: Manifest) -> None:
 
 
 def summarise(directory: Directory, manifest: Manifest) -> Manifest:
-    """Derive shards.jsonl, rejected.jsonl and the totals from the records; returns the complete manifest.
+    """Derive shards.jsonl, rejected.jsonl, the key file and the totals from the records; returns the complete manifest.
 
     Raises ManifestError if the records do not account for every row of the index.
     """
     samples = tar_bytes = accounted = 0
     reasons: Counter[str] = Counter()
+    keys = KeyCollector()
     with directory.create(SHARDS_FILE) as lines, directory.create(REJECTED_FILE) as rejected:
         for record in records(directory):
             samples += len(record.samples)
             tar_bytes += record.tar_bytes
             accounted += len(record.samples) + len(record.rejected)
             reasons.update(str(each.reason) for each in record.rejected)
+            keys.add(record)
             lines.write(shard_line(record))
             rejected.writelines(rejected_lines(record))
     if accounted != manifest.totals.rows:
@@ -211,6 +214,7 @@ def summarise(directory: Directory, manifest: Manifest) -> Manifest:
             f"{directory / RECORDS} must account for all {manifest.totals.rows} rows of the index, got {accounted}; "
             "`condset verify` names the shard"
         )
+    directory.write(KEYS_FILE, keys.content())
     totals = replace(
         manifest.totals,
         samples=samples,

@@ -5,9 +5,13 @@
 The tar is plain ustar with zero times and owners, so equal samples give equal bytes.
 
     a retry:  0000000.r1.tar (kept and new samples) ──then──> 0000000.json names it ──then──> 0000000.tar is removed
+
+The number in the name of a retry's tar is that of the retry of the whole data set, so that it does not depend on how
+often a worker was lost.
 """
 
 import io
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,11 +20,13 @@ from typing import TypeAlias, TypeVar
 
 from pipeline.dataset.drafts import Draft, HashingFile
 from pipeline.dataset.numerics import Numerics
-from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.plan import SHARD_DIGITS, ShardPlan
 from pipeline.dataset.record import SHARDS, SampleEntry, ShardRecord, read_record, record_file
 from pipeline.dataset.storage import Directory
 from stages.errors import ShardConflict, ShardCorrupt
 from stages.records import EncodedSample, Rejection
+
+RETRIED_TAR = re.compile(rf"([0-9]{{{SHARD_DIGITS}}})\.r([1-9][0-9]*)\.tar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +196,35 @@ def _member(name: str, content: bytes) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = len(content)
     return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def retried_tar(shard: str, retry: int) -> str:
+    """The file name of a shard's tar that retry 1, 2, ... has written."""
+    return f"{shard}.r{retry}.tar"
+
+
+def is_tar_of(name: str, shard: str) -> bool:
+    """Whether a shard's record may name a file as its tar."""
+    match = RETRIED_TAR.fullmatch(name)
+    return name == f"{shard}.tar" or (match is not None and match[1] == shard)
+
+
+def last_retry(home: Directory) -> int:
+    """The highest number of a retry among the tars; 0 without one."""
+    return max((int(match[2]) for name in (home / SHARDS).names() if (match := RETRIED_TAR.fullmatch(name))), default=0)
+
+
+def replaced_tars(home: Directory) -> list[str]:
+    """The tars of retried shards that their records do not name: a retry was cut off before or after its record.
+
+    Only the records of shards that have a retried tar are read; a shard without record is not committed and not judged.
+    """
+    names = set((home / SHARDS).names())
+    replaced = []
+    for shard in sorted({match[1] for name in names if (match := RETRIED_TAR.fullmatch(name))}):
+        try:
+            named = read_record(home, shard).tar
+        except FileNotFoundError:
+            continue
+        replaced += [name for name in names if is_tar_of(name, shard) and name != named]
+    return sorted(replaced)

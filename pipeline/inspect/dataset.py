@@ -9,13 +9,13 @@ Nothing is checked here that `condset verify` checks; a sample that cannot be re
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import Manifest, read_manifest
-from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
-from pipeline.dataset.record import SampleEntry, ShardRecord
+from pipeline.dataset.reader import Dataset, open_unfinished
+from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.inspect.distribution import Distribution, distribution
 from pipeline.inspect.evenly_spaced import evenly_spaced
@@ -116,11 +116,11 @@ def inspect_data_set(
     for record in records(directory):
         counts.add(record)
     samples = sum(counts.samples_by_shard.values())
-    layers = open_layers(directory)
-    contents = _Contents(directory, manifest, layers)
+    dataset = open_unfinished(directory, counts.samples_by_shard)
+    contents = _Contents(dataset)
     examined = min(examine or samples, samples)
-    for record, entry in evenly_spaced(directory, counts.samples_by_shard, examine):
-        contents.add(record, entry)
+    for shard, position in evenly_spaced(counts.samples_by_shard, examine):
+        contents.add(shard, position)
         progress(contents.samples, examined)
     return Inspection(
         name=manifest.name,
@@ -135,7 +135,7 @@ def inspect_data_set(
         tar_bytes=counts.tar_bytes,
         layers=tuple(
             Layer(each.name, each.manifest.complete, tuple(entry.name for entry in each.manifest.conditions))
-            for each in layers
+            for each in dataset.layers
         ),
         image_sizes=dict(counts.image_sizes.most_common()),
         licenses=count_licenses(directory, manifest.samples_per_shard),
@@ -170,11 +170,11 @@ class _Counts:
 class _Contents:
     """What the files of the examined samples tell."""
 
-    def __init__(self, directory: Directory, manifest: Manifest, layers: Sequence[LayerReader]) -> None:
-        self._directory = directory
-        self._layers = layers
-        self._tallies = _tallies(manifest)
-        self._layer_tallies = {name: tally for layer in layers for name, tally in _tallies(layer.manifest).items()}
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._tallies = _tallies(dataset.manifest)
+        in_layers = (_tallies(layer.manifest) for layer in dataset.layers)
+        self._layer_tallies = {name: tally for tallies in in_layers for name, tally in tallies.items()}
         self._in_layers: Counter[str] = Counter()
         self._widths: list[int] = []
         self._heights: list[int] = []
@@ -187,9 +187,10 @@ class _Contents:
     def samples(self) -> int:
         return len(self._widths)
 
-    def add(self, record: ShardRecord, entry: SampleEntry) -> None:
+    def add(self, shard: str, position: int) -> None:
         """Read one sample and count it; ShardCorrupt if that is impossible."""
-        members = read_with_layers(self._directory, self._layers, record, entry)
+        sample = self._dataset.read(shard, position)
+        members = sample.files
         try:
             self._add_description(members)
             for tally in self._tallies.values():
@@ -199,9 +200,9 @@ class _Contents:
                     tally.add(members)
                     self._in_layers[name] += 1
         except (KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
-            where = f"shards/{record.tar} sample {entry.key}"
             raise ShardCorrupt(
-                f"{self._directory / where} must be readable, got {error!r}; `condset verify` says what is wrong"
+                f"{self._dataset.directory} shard {shard} sample {sample.key} must be readable, got "
+                f"{error!r}; `condset verify` says what is wrong"
             ) from None
         for extension, content in members.items():
             self._member_bytes.setdefault(extension, []).append(len(content))

@@ -12,7 +12,6 @@ stretch of it, the one in which most conditions show something.
 """
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,7 @@ from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
 from pipeline.dataset.ledger import records
-from pipeline.dataset.manifest import read_manifest
-from pipeline.dataset.reader import LayerReader, open_layers, read_with_layers
-from pipeline.dataset.record import SampleEntry, ShardRecord
+from pipeline.dataset.reader import Dataset, open_unfinished
 from pipeline.dataset.storage import Directory
 from pipeline.inspect.evenly_spaced import evenly_spaced
 from pipeline.inspect.sheet_text import choose_caption, fonts, wrap
@@ -55,7 +52,7 @@ class Shown:
     """A sample on the sheet."""
 
     key: str
-    tar: str
+    shard: str
     pictures: tuple[Image.Image, ...]
     """The image, then each condition, as stored."""
     caption: str
@@ -95,38 +92,36 @@ def choose_samples(directory: Directory, rows: int) -> tuple[list[str], list[Sho
 
     Returns the headings of their pictures, "image" and the conditions (those of layers last), and the samples.
     """
-    manifest, layers = read_manifest(directory), open_layers(directory)
-    entries = [*manifest.conditions, *(entry for layer in layers for entry in layer.manifest.conditions)]
-    extensions = {"image": manifest.image.format}
-    extensions |= {entry.name: entry.spec.shown for entry in entries if entry.spec.shown}
     samples_by_shard = {record.name: len(record.samples) for record in records(directory)}
-    candidates = list(evenly_spaced(directory, samples_by_shard, rows * CANDIDATES_PER_ROW))
+    dataset = open_unfinished(directory, samples_by_shard)
+    shown = {name: spec.shown for name, spec in dataset.specs.items() if spec.shown}
+    extensions = {"image": dataset.manifest.image.format} | shown
+    candidates = list(evenly_spaced(samples_by_shard, rows * CANDIDATES_PER_ROW))
     rows = min(rows, len(candidates))
     chosen = []
     for row in range(rows):
         stretch = candidates[row * len(candidates) // rows : (row + 1) * len(candidates) // rows]
-        read = (_read(directory, layers, record, entry, list(extensions.values())) for record, entry in stretch)
+        read = (_read(dataset, shard, position, list(extensions.values())) for shard, position in stretch)
         chosen.append(max(read, key=lambda shown: shown.interest))
     return list(extensions), chosen
 
 
-def _read(
-    directory: Directory, layers: Sequence[LayerReader], record: ShardRecord, entry: SampleEntry, extensions: list[str]
-) -> Shown:
-    members = read_with_layers(directory, layers, record, entry)
-    blank = Image.new("RGB", (entry.width, entry.height), PAPER)  # a layer may have rejected the sample
+def _read(dataset: Dataset, shard: str, position: int, extensions: list[str]) -> Shown:
+    sample = dataset.read(shard, position)
+    members = sample.files
     try:
+        size = (sample.crop.stored_width, sample.crop.stored_height)
+        blank = Image.new("RGB", size, PAPER)  # a layer may have rejected the sample
         pictures = tuple(_decode(members[each]) if each in members else blank for each in extensions)
-        first_choice = members["txt"].decode()
-        captions = [first_choice, *json.loads(members["json"])["captions"]]
-    except (KeyError, OSError, SyntaxError, ValueError) as error:
-        where = f"shards/{record.tar} sample {entry.key}"
+        captions = [sample.caption, *sample.captions]
+    except (KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise ShardCorrupt(
-            f"{directory / where} must be readable, got {error!r}; `condset verify` says what is wrong"
+            f"{dataset.directory} shard {shard} sample {sample.key} must be readable, got {error!r}; `condset verify` "
+            "says what is wrong"
         ) from None
     caption, font = choose_caption(captions, TEXT_PIXELS)
-    interest = sum(map(_shows_something, pictures)) + (caption == first_choice)
-    return Shown(entry.key, record.tar, pictures, caption, font, interest)
+    interest = sum(map(_shows_something, pictures)) + (caption == sample.caption)
+    return Shown(sample.key, shard, pictures, caption, font, interest)
 
 
 def _decode(content: bytes) -> Image.Image:
@@ -172,7 +167,7 @@ def draw_sheet(headings: Sequence[str], shown: Sequence[Shown]) -> Sheet:
         for text in lines:
             draw.text((MARGIN_PIXELS, y), text, INK, each.font)
             y += line
-        draw.text((MARGIN_PIXELS, y), f"{each.key} in {each.tar}", FAINT_INK, fonts(SMALL_TEXT_PIXELS)[0])
+        draw.text((MARGIN_PIXELS, y), f"{each.key} in shard {each.shard}", FAINT_INK, fonts(SMALL_TEXT_PIXELS)[0])
         top += row_height
     return Sheet(image, boxes)
 

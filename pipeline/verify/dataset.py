@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipeline.dataset.index import INDEX_FILE, PARTS
+from pipeline.dataset.keys import KEYS_FILE
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
@@ -30,7 +31,7 @@ from pipeline.verify.shard import ShardCheck, ShardFinding
 from stages.errors import ManifestError
 from stages.weights.store import WeightsStore
 
-LAYER_FILES = (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE)
+LAYER_FILES = (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE, KEYS_FILE)
 DATASET_FILES = (*LAYER_FILES, CARD_FILE, INDEX_FILE, PARTS)
 MOST_THREADS = 8
 

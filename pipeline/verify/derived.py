@@ -1,9 +1,10 @@
 """Check the files that follow from the records: shards.jsonl, rejected.jsonl, the totals in dataset.json, the card.
 
     record, record, ... ──┬── line by line ──> shards.jsonl, rejected.jsonl
+                          ├── keys ──────────> keys.npy
                           └── sums ──────────> totals ──> README.md
 
-Two open files and sums are held, no records.
+Two open files, sums and 16 bytes of each key are held, no records.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
+from pipeline.dataset.keys import KEYS_FILE, KeyCollector
 from pipeline.dataset.manifest import REJECTED_FILE, SHARDS_FILE, Manifest, Totals, rejected_lines, shard_line
 from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
@@ -27,10 +29,12 @@ class DerivedCheck:
         self._lines = {name: _Lines(directory, name, stack) for name in (SHARDS_FILE, REJECTED_FILE)}
         self._shards = self._samples = self._tar_bytes = 0
         self._reasons: Counter[str] = Counter()
+        self._keys = KeyCollector()
 
     def follow(self, record: ShardRecord) -> None:
         """Compare the next record's lines, and count."""
         self._shards += 1
+        self._keys.add(record)
         self._samples += len(record.samples)
         self._tar_bytes += record.tar_bytes
         self._reasons.update(str(each.reason) for each in record.rejected)
@@ -56,6 +60,9 @@ class DerivedCheck:
             if lines.differs():
                 what = f"{name} must follow from the records, got other lines{lines.place()}; {REMAKE_MANIFEST}"
                 yield Problem("", "", what)
+        if self._directory.exists(KEYS_FILE) and self._directory.read(KEYS_FILE) != self._keys.content():
+            what = f"{KEYS_FILE} must follow from the records, got other keys; {REMAKE_MANIFEST}"
+            yield Problem("", "", what)
         if self._directory.exists(CARD_FILE):
             card = render_card(self._directory, replace(manifest, totals=totals)).encode()
             if self._directory.read(CARD_FILE) != card:

@@ -11,7 +11,7 @@ from pipeline.dataset.index import PARTS, Index
 from pipeline.dataset.manifest import LAYERS
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS
-from pipeline.dataset.replaced_tars import is_tar_of, replaced_tars
+from pipeline.dataset.shards import is_tar_of, replaced_tars
 from pipeline.dataset.storage import Directory
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 from stages.errors import ShardCorrupt

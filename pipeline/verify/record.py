@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.config import PrepareConfig
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import ShardRecord, read_record, record_file
-from pipeline.dataset.replaced_tars import is_tar_of
+from pipeline.dataset.shards import is_tar_of
 from pipeline.dataset.storage import Directory
 from pipeline.verify.field_types import mistyped
 from pipeline.verify.manifest import unusable_numerics

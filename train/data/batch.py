@@ -6,7 +6,7 @@ Runs on the loader's threads: reading, JPEG, PNG and the random numbers release 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,7 @@ class VisitReader:
             draws=draw(self.objective, visit, captions, self.latent_shape_chw, self.timesteps),
         )
 
-    def _image(self, data: TrainingSet, members: dict[str, bytes], visit: Visit, where: str) -> Pixels | Latents:
+    def _image(self, data: TrainingSet, members: Mapping[str, bytes], visit: Visit, where: str) -> Pixels | Latents:
         if data.latents is not None:
             return Latents(np.stack(read_latents(members["latents.npy"], *self.latent_shape_chw)))
         try:

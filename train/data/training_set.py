@@ -7,31 +7,24 @@ Everything that does not fit together is refused before the first step. The inva
 in the record, and its crc32 is checked on the way.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from pipeline.dataset.conditions import ConditionEntry
 from pipeline.dataset.manifest import (
     LAYERS,
     MANIFEST_FILE,
-    SHARDS_FILE,
     Manifest,
     layer_names,
     load_finished,
     read_manifest,
 )
-from pipeline.dataset.record import SampleEntry, ShardRecord, read_bound_record, record_file
-from pipeline.dataset.shards import read_sample
+from pipeline.dataset.reader import open_dataset, refuse_other_base
 from pipeline.dataset.storage import Directory
-from stages.errors import ConfigError, ManifestError, ShardCorrupt
+from stages.errors import ConfigError
 from stages.records import Condition
 from stages.settings import Mark
-
-RECENT_SHARDS = 32
-"""Records that are kept: a window of samples spans a few shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +45,28 @@ class TrainingSet:
         Raises ManifestError if it or a layer in use is not finished, ConfigError if it does not have the condition.
         """
         self.directory = directory
-        self.manifest = load_finished(directory)
-        homes = _homes(directory, self.manifest)
+        manifest = load_finished(directory)
+        homes = _homes(directory, manifest)
         if condition not in homes:
             there = ", ".join(sorted(homes)) or "none"
             raise ConfigError(
                 f"--data {directory} must have the condition {condition.value}, got {there}; "
                 f"`condset prepare CONFIG --onto {directory}` adds it"
             )
-        self.condition, self.settings, self.making = _entry_of(homes[condition], condition)
-        self.latents: ConditionEntry | None = None
-        used = {homes[condition]}
+        read = {condition: homes[condition]}
         if use_latents and Condition.LATENTS in homes:
-            self.latents, *_ = _entry_of(homes[Condition.LATENTS], Condition.LATENTS)
-            used.add(homes[Condition.LATENTS])
-        self._layers = sorted((home for home in used if home != directory), key=str)
-        self.fingerprints = [self.manifest.fingerprint, *(load_finished(layer).fingerprint for layer in self._layers)]
+            read[Condition.LATENTS] = homes[Condition.LATENTS]
+        layers = sorted({home.layer for home in read.values() if home.layer})
+        self._dataset = open_dataset(directory, layers, whole=True)
+        self.manifest = self._dataset.manifest
+        self.condition, made_by = homes[condition].entry, homes[condition].manifest
+        self.settings = made_by.settings_of(self.condition)
+        """The table that the condition was made with."""
+        self.making = made_by.settings_of(self.condition, leave_out=tuple(Mark))
+        """What of it shows in the values: two sets may differ in where weights lie and how the network ran."""
+        self.latents = read[Condition.LATENTS].entry if Condition.LATENTS in read else None
+        self.fingerprints = [self.manifest.fingerprint, *(layer.manifest.fingerprint for layer in self._dataset.layers)]
         """Of the data set and of each layer in use."""
-        self._entries = lru_cache(RECENT_SHARDS)(self._join)
 
     @property
     def size_pixels(self) -> tuple[int, int]:
@@ -82,38 +79,16 @@ class TrainingSet:
 
     def shards(self, number: int) -> list[Joined]:
         """List its shards with the number of samples that can be used; `number` is the data set's own."""
-        counts = _counts(self.directory)
-        in_layers = [_counts(layer) for layer in self._layers]
-        joined = []
-        for name, samples in counts.items():
-            if any(layer.get(name, 0) < samples for layer in in_layers):
-                samples = len(self._entries(name))
-            if samples:
-                joined.append(Joined(number, name, samples))
-        return joined
+        return [Joined(number, name, samples) for name, samples in self._dataset.shards.items()]
 
-    def read(self, name: str, position: int) -> tuple[str, dict[str, bytes]]:
+    def read(self, name: str, position: int) -> tuple[str, Mapping[str, bytes]]:
         """Read the key and the members, with those of the layers, of one sample; ShardCorrupt if it is damaged."""
-        key, places = self._entries(name)[position]
-        members: dict[str, bytes] = {}
-        for home, record, entry in places:
-            members |= read_sample(home, record, entry)
-        return key, members
+        sample = self._dataset.read(name, position)
+        return sample.key, sample.files
 
-    def _join(self, name: str) -> list[tuple[str, list[tuple[Directory, ShardRecord, SampleEntry]]]]:
-        """Find every sample of a shard in the data set and in each layer."""
-        record, sha256 = _read_record(self.directory, name)
-        found = [(self.directory, record, {entry.key: entry for entry in record.samples})]
-        for layer in self._layers:
-            added, _ = _read_record(layer, name)
-            if added.base_sha256 != sha256:
-                raise ShardCorrupt(
-                    f"{layer / record_file(name)} must belong to the data set's shard {sha256[:12]}, got "
-                    f"{added.base_sha256[:12]}; delete the layer and make it again"
-                )
-            found.append((layer, added, {entry.key: entry for entry in added.samples}))
-        keys = [entry.key for entry in record.samples if all(entry.key in entries for _, _, entries in found)]
-        return [(key, [(home, of, entries[key]) for home, of, entries in found]) for key in keys]
+    def keys(self, name: str) -> list[str]:
+        """The keys of the samples of a shard that can be used, in order."""
+        return self._dataset.keys(name)
 
 
 def open_training_sets(locations: Sequence[str], condition: Condition, use_latents: bool) -> list[TrainingSet]:
@@ -160,43 +135,24 @@ def _size(data: TrainingSet) -> str:
     return "x".join(str(side) for side in data.size_pixels)
 
 
-def _homes(directory: Directory, base: Manifest) -> dict[str, Directory]:
-    """Find the directory, of the data set or of a layer, of each condition.
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """Where a condition lies."""
 
-    Raises ManifestError if a layer belongs to another data set.
-    """
-    homes = {entry.name: directory for entry in base.conditions}
+    layer: str
+    """Empty for the data set itself."""
+    manifest: Manifest
+    entry: ConditionEntry
+
+
+def _homes(directory: Directory, base: Manifest) -> dict[str, _Home]:
+    """Find the home of each condition; ManifestError if a layer belongs to another data set."""
+    homes = {entry.name: _Home("", base, entry) for entry in base.conditions}
     for name in layer_names(directory):
         layer = directory / LAYERS / name
-        if not layer.exists(MANIFEST_FILE):  # not finished yet, or no layer
+        if not layer.exists(MANIFEST_FILE):  # not begun yet, or no layer
             continue
         manifest = read_manifest(layer)
-        if manifest.inputs.get("base") != base.fingerprint:
-            raise ManifestError(
-                f"{layer / MANIFEST_FILE} must be a layer of {directory}, got one of another data set; remove it"
-            )
-        homes |= {entry.name: layer for entry in manifest.conditions}
+        refuse_other_base(directory, layer, manifest, base)
+        homes |= {entry.name: _Home(name, manifest, entry) for entry in manifest.conditions}
     return homes
-
-
-def _entry_of(home: Directory, condition: Condition) -> tuple[ConditionEntry, dict[str, Any], dict[str, Any]]:
-    """What a manifest says of a condition, the table that it was made with, and what of the table shows in the values.
-
-    Two data sets of one training may differ in the rest: where weights lie, how the network ran.
-    """
-    manifest = read_manifest(home)
-    entry = next(entry for entry in manifest.conditions if entry.name == condition)
-    return entry, manifest.settings_of(entry), manifest.settings_of(entry, leave_out=tuple(Mark))
-
-
-def _counts(directory: Directory) -> dict[str, int]:
-    lines = (json.loads(line) for line in directory.read(SHARDS_FILE).splitlines())
-    return {line["name"]: line["samples"] for line in lines}
-
-
-def _read_record(home: Directory, name: str) -> tuple[ShardRecord, str]:
-    try:
-        return read_bound_record(home, name)
-    except FileNotFoundError:
-        where = home / record_file(name)
-        raise ShardCorrupt(f"{where} must be a shard's record, got none; prepare again to remake the shard") from None

@@ -10,7 +10,6 @@ in the same order.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.dataset.record import read_record
 from pipeline.dataset.storage import Directory
 from stages.records import Condition
 from train.data.training_set import Joined, TrainingSet
@@ -100,8 +99,5 @@ class HeldOutConfig:
 
 def placed(data: TrainingSet, joined: Joined) -> Iterator[tuple[str, Place]]:
     """Yield the key and the place of every sample of a shard, in order."""
-    keys = [entry.key for entry in read_record(data.directory, joined.name).samples]
-    if len(keys) != joined.samples:  # a layer has rejected some, and only reading tells which
-        keys = [data.read(joined.name, position)[0] for position in range(joined.samples)]
-    for position, key in enumerate(keys):
+    for position, key in enumerate(data.keys(joined.name)):
         yield key, Place(joined.name, position)
