@@ -3,7 +3,7 @@
     DATASET/shards/0000000.tar ──stored images──> annotators ──> DATASET/layers/<name>/shards/0000000.tar
 
 A layer is made, resumed and described like a data set, with its own fingerprint; each of its records is bound to the
-base record by its sha256, and its samples have the base's keys.
+base record by its sha256, and its samples have the base's keys. The base's card then lists it.
 """
 
 import json
@@ -17,7 +17,8 @@ from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromDataset
-from pipeline.run import Job, Summary, resolve_models, run_job
+from pipeline.publish.card import CARD_FILE, lists_layer
+from pipeline.run import Job, Summary, describe_dataset, resolve_models, run_job
 from stages.errors import ConfigError
 from stages.settings import changed
 from stages.weights.store import WeightsStore
@@ -55,7 +56,8 @@ def prepare_layer(
     found = resolve_models(layer_config, weights)
     if not manifest.totals.samples:
         raise ConfigError(f"{base} must have samples to annotate, got none; look at its rejected.jsonl")
-    layer = base / LAYERS / "-".join(conditions)
+    layer_name = "-".join(conditions)
+    layer = base / LAYERS / layer_name
     say(f"taking the images of {base}; [source] and [image] of the configuration are not used")
     job = Job(
         directory=layer,
@@ -67,7 +69,10 @@ def prepare_layer(
         found=found,
         labels=manifest.labels,
     )
-    return layer, run_job(job, executor, weights, say, lambda finished: None)
+    summary = run_job(job, executor, weights, say, lambda finished: None)
+    if summary.shards_made or not (base.exists(CARD_FILE) and lists_layer(base.read(CARD_FILE), layer_name)):
+        describe_dataset(base, manifest)
+    return layer, summary
 
 
 def base_config(base: Directory, manifest: Manifest) -> PrepareConfig:

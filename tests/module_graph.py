@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("stages", "pipeline", "train")
+PACKAGES = ("stages", "pipeline", "train", "condset")
 
 
 def modules(package: str) -> list[Path]:

@@ -1,18 +1,19 @@
 """The data card: README.md of a data set, for its readers and for the Hugging Face hub.
 
-    dataset.json, the records, the index ──> README.md
+    dataset.json, also of the layers, the records, the index ──> README.md
 
-Its front matter names the tars, so that `datasets.load_dataset(DIRECTORY)` reads them. The card is a function of those
-files alone, without time, host or path, so that `condset verify` can tell a stale one.
+Its front matter names the tars, so that `datasets.load_dataset(DIRECTORY)` reads them; each layer is a configuration of
+its own. The card is a function of those files alone, without time, host or path, so that `condset verify` can tell a
+stale one.
 """
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pipeline.dataset.conditions import ConditionEntry
-from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, Manifest, layer_names, read_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.publish.card_snippets import snippets
+from pipeline.publish.card_snippets import card_split, snippets
 from pipeline.publish.licenses import count_licenses
 from pipeline.publish.toml_text import Value, to_toml
 from stages.records import Condition
@@ -43,21 +44,23 @@ def render_card(directory: Directory, manifest: Manifest) -> str:
 
     Raises OSError if the index cannot be read.
     """
+    layers = _finished_layers(directory)
     sections = [
-        _front_matter(manifest),
+        _front_matter(manifest, layers),
         _introduction(manifest),
         _members(manifest),
         *_conditions(manifest.conditions),
         _licenses(count_licenses(directory, manifest.samples_per_shard)),
         _rejections(manifest),
-        *_reading(manifest),
+        *_layers(layers),
+        *_reading(manifest, layers),
         _making(manifest),
         *_labels(manifest),
     ]
     return "\n".join(sections)
 
 
-def _front_matter(manifest: Manifest) -> str:
+def _front_matter(manifest: Manifest, layers: Mapping[str, Manifest]) -> str:
     # JSON strings are YAML's too, and keep a name such as 2017 or true from being read as something else.
     tags = ["webdataset", "condset", "t2i-adapter", *(condition.name for condition in manifest.conditions)]
     return f"""---
@@ -70,11 +73,22 @@ tags:
 size_categories:
 - {size_category(manifest.totals.samples)}
 configs:
-- config_name: default
-  data_files:
-  - split: {json.dumps(manifest.split)}
-    path: shards/*.tar
----"""
+{_configurations(manifest, layers)}---"""
+
+
+def _configurations(manifest: Manifest, layers: Mapping[str, Manifest]) -> str:
+    """The data set, and each layer as a configuration of its own: a reader takes one of them, and joins by key."""
+    places = {"default": "shards", **{name: f"{LAYERS}/{name}/shards" for name in layers}}
+    split = card_split(manifest.split)
+    return "".join(
+        f"- config_name: {json.dumps(name)}\n  data_files:\n  - split: {split}\n    path: {place}/*.tar\n"
+        for name, place in places.items()
+    )
+
+
+def lists_layer(card: bytes, name: str) -> bool:
+    """Whether a card has a configuration for a layer."""
+    return f"\n- config_name: {json.dumps(name)}\n".encode() in card
 
 
 def size_category(samples: int) -> str:
@@ -106,7 +120,7 @@ def _members(manifest: Manifest) -> str:
     return f"## Files of a sample\n\n{_table(('file', 'holds'), rows)}"
 
 
-def _conditions(conditions: Sequence[ConditionEntry]) -> Iterator[str]:
+def _conditions(conditions: Sequence[ConditionEntry], heading: str = "Conditions") -> Iterator[str]:
     rows = []
     for condition in conditions:
         name = f"{condition.name}, version {condition.algorithm_version}"
@@ -117,7 +131,7 @@ def _conditions(conditions: Sequence[ConditionEntry]) -> Iterator[str]:
         if not condition.models:
             rows.append((name, "none", "", ""))
     if rows:
-        yield f"## Conditions\n\n{_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
+        yield f"## {heading}\n\n{_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
 
 
 def _licenses(counts: dict[str, int]) -> str:
@@ -142,9 +156,32 @@ def _rejections(manifest: Manifest) -> str:
 {_table(("reason", "candidates"), rows)}"""
 
 
-def _reading(manifest: Manifest) -> Iterator[str]:
+def _finished_layers(directory: Directory) -> dict[str, Manifest]:
+    """The layers that are complete, by name."""
+    homes = {name: directory / LAYERS / name for name in layer_names(directory)}
+    manifests = {name: read_manifest(home) for name, home in homes.items() if home.exists(MANIFEST_FILE)}
+    return {name: manifest for name, manifest in manifests.items() if manifest.complete}
+
+
+def _layers(layers: Mapping[str, Manifest]) -> Iterator[str]:
+    """What was added to the samples later."""
+    if not layers:
+        return
+    rows = []
+    for name, layer in layers.items():
+        for member in (member for entry in layer.conditions for member in entry.spec.members):
+            rows.append((name, f"`<key>.{member.extension}`", member.title, str(layer.totals.samples)))
+    yield f"""## Layers
+
+Added later, in `{LAYERS}/<name>/shards`, under the same keys; each is a configuration of its own.
+
+{_table(("layer", "file", "holds", "samples"), rows)}"""
+    yield from _conditions([entry for layer in layers.values() for entry in layer.conditions], "Conditions of the layers")
+
+
+def _reading(manifest: Manifest, layers: Mapping[str, Manifest]) -> Iterator[str]:
     yield "## Reading it\n\nEach program runs as it stands, in this directory.\n"
-    for library, program in snippets(manifest).items():
+    for library, program in snippets(manifest, layers).items():
         yield f"With {library}:\n\n```python\n{program}```\n"
 
 

@@ -34,7 +34,7 @@ def rank(digests: UInt8Matrix, seed: int) -> Ranks:
     return ranks ^ (ranks >> LAST_SHIFT)
 
 
-class Sample:
+class RandomRows:
     """The `size` rows with the lowest ranks among those added; of equal ranks the earlier row."""
 
     def __init__(self, size: int, slack_rows: int = SLACK_ROWS) -> None:

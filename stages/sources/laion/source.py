@@ -22,7 +22,7 @@ from stages.sources.laion.columns import SCORES, LaionColumns
 from stages.sources.laion.files import LaionFile, find_files, read_ahead, read_batches
 from stages.sources.laion.filters import LaionFilters, drop, sift, with_tidy_captions
 from stages.sources.laion.rows import LISTED, digests, to_index, with_digests
-from stages.sources.laion.sample import Sample, rank
+from stages.sources.laion.sample import RandomRows, rank
 
 Files: TypeAlias = tuple[LaionFile, ...]
 Counted: TypeAlias = tuple[pa.RecordBatch, Counter[str]]
@@ -83,7 +83,7 @@ class LaionSource(Settings):
 
     def _sampled(self, files: Files, needed: Sequence[str], listed: Sequence[str]) -> Iterator[Counted]:
         """Read all rows to choose those of the sample, then read these."""
-        sample, counts = Sample(self.sample), Counter[str]()
+        sample, counts = RandomRows(self.sample), Counter[str]()
         for rows, dropped in self._distinct(files, needed):
             counts.update(dropped)
             counts["not_sampled"] += rows.num_rows
