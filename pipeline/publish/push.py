@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.dataset.index import INDEX_FILE, PARTS
+from pipeline.dataset.keys import KEYS_FILE
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names, load_finished
 from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS
 from pipeline.dataset.storage import Directory
@@ -23,16 +24,15 @@ from stages.weights.hub import hub_failures
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+PLACES = ("", f"{LAYERS}/*/")
+FORMER_RECORDS = [f"{place}{SHARDS}/*.json" for place in PLACES]
+"""Of format 1, which a repository may hold from an earlier push; nothing else lies in shards/ now."""
 DATA = [
-    *(
-        f"{place}{files}"
-        for place in ("", f"{LAYERS}/*/")
-        for files in (f"{SHARDS}/*.tar", f"{RECORDS}/*{RECORD_SUFFIX}")
-    ),
+    *(f"{place}{files}" for place in PLACES for files in (f"{SHARDS}/*.tar", f"{RECORDS}/*{RECORD_SUFFIX}")),
     f"{PARTS}/*.parquet",
 ]
 DESCRIPTION = [
-    *(f"{place}{file}" for place in ("", f"{LAYERS}/*/") for file in (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE)),
+    *(f"{place}{file}" for place in PLACES for file in (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE, KEYS_FILE)),
     INDEX_FILE,
     CARD_FILE,
 ]
@@ -74,7 +74,7 @@ def push(directory: Directory, repository: str, private: bool, api: "HfApi", say
                 repo_type="dataset",
                 folder_path=directory.location,
                 allow_patterns=files,
-                delete_patterns=files,  # those that are in the repository and not in the data set
+                delete_patterns=[*files, *FORMER_RECORDS],  # those that are in the repository and not in the data set
                 commit_message=message,
             )
     return f"{api.endpoint}/datasets/{made.repo_id}"
