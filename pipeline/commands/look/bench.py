@@ -148,3 +148,28 @@ def index(
         f"CPU), {result.rows_listed:,} listed"
     )
     print(f"  {result.rows_per_second:,.0f} rows a second, peak memory {result.peak_memory_bytes / 1e9:.2f} GB")
+
+
+@app.command()
+def read(
+    samples: Annotated[int, typer.Option(min=1, help="Samples that are read.")] = 512,
+    rounds: Rounds = 3,
+    size: Size = 512,
+    images: Images = ESTIMATED_IMAGES,
+    as_json: AsJson = False,
+) -> None:
+    """Opening 67 million samples, and reading at random beside webdataset in order."""
+    import json
+
+    from pipeline.bench.reading import bench_read
+
+    result = bench_read(samples, size, rounds, say)
+    if as_json:
+        print(json.dumps({"opening": asdict(result.opening), "reading": result.reading.for_machines(images)}, indent=2))
+        return
+    opening = result.opening
+    print(
+        f"{opening.shards:,} shards, {opening.samples:,} samples opened in {opening.seconds:.1f} s with "
+        f"{opening.memory_bytes / 1e6:.0f} MB"
+    )
+    print("\n".join(result.reading.lines(images)))
