@@ -1,6 +1,5 @@
 """The bench of reading: its readers hand over the same, and its figures are of what it says."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,10 @@ from pipeline.bench.reading import ReaderName, bench_read, make_data, measure_op
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("read") / "data"
     make_data(directory, 10, 64)
-    yield directory
+    return directory
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves its tars open
