@@ -12,8 +12,11 @@ from pipeline.commands.exchange.push import push
 from pipeline.commands.look import bench, doctor, weights
 from pipeline.commands.look.inspect import inspect
 from pipeline.commands.look.verify import verify
+from pipeline.commands.make.compact import compact
 from pipeline.commands.make.encode import encode
 from pipeline.commands.make.prepare import prepare
+from pipeline.commands.make.remove import remove
+from pipeline.commands.make.select import select
 
 if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    for command in (fetch, prepare, verify, inspect, push, encode):
+    for command in (fetch, prepare, verify, inspect, push, encode, compact, select, remove):
         app.command()(command)
     app.add_typer(weights.app, name="weights")
     app.add_typer(bench.app, name="bench")

@@ -18,7 +18,7 @@ from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromDataset
 from pipeline.publish.card import CARD_FILE, lists_layer
-from pipeline.run import Job, Summary, describe_dataset, resolve_models, run_job
+from pipeline.run import Job, Summary, describe_conditions, describe_dataset, resolve_models, run_job
 from stages.errors import ConfigError
 from stages.settings import changed
 from stages.weights.store import WeightsStore
@@ -66,7 +66,7 @@ def prepare_layer(
         origin=FromDataset(base, layer_config, open_index(base)),
         plans=layer_plans(base, manifest, layer_config.samples_per_shard),
         samples=manifest.totals.samples,
-        found=found,
+        conditions=describe_conditions(layer_config, found),
         labels=manifest.labels,
     )
     summary = run_job(job, executor, weights, say, lambda finished: None)

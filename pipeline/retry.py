@@ -9,8 +9,7 @@ record changes from the one tar to the other in one step, and only then the form
 
 import json
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,16 +18,19 @@ from pipeline.config import PrepareConfig
 from pipeline.dataset.index import open_index, read_rows
 from pipeline.dataset.manifest import LAYERS, REJECTED_FILE, layer_names
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.record import SampleEntry, ShardRecord, read_record
+from pipeline.dataset.record import SampleEntry, outcomes_of, read_record
 from pipeline.dataset.shards import Replacement, last_retry, retried_tar
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import Executor
 from pipeline.execution.origins import FromIndex, LoadedShard, loading_of
 from pipeline.run import Summary, describe_dataset, plan_dataset, run_job
-from stages.errors import ConfigError, ShardCorrupt
+from stages.errors import ConfigError
 from stages.load import load_samples
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, Reason, Rejection, StoredSample
 from stages.weights.store import WeightsStore
+
+RETRIED = tuple(reason for reason in Reason if reason is not Reason.REMOVED)
+"""What was taken down is never fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,9 @@ def parse_reasons(text: str) -> frozenset[Reason]:
     """Read "timeout,http_5xx"; ConfigError naming what is no reason."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in list(Reason):
+        if name not in RETRIED:
             raise ConfigError(
-                f"--retry-rejected must be reasons separated by commas, got {name!r}; choose from {', '.join(Reason)}"
+                f"--retry-rejected must be reasons separated by commas, got {name!r}; choose from {', '.join(RETRIED)}"
             )
     return frozenset(Reason(name) for name in names)
 
@@ -114,21 +116,3 @@ def _shards_with(directory: Directory, reasons: frozenset[Reason]) -> list[int]:
     with directory.open(REJECTED_FILE) as file:
         lines = (json.loads(line) for line in file)
         return sorted({int(line["shard"]) for line in lines if line["reason"] in reasons})
-
-
-def outcomes_of(record: ShardRecord, rows: Sequence[IndexRow]) -> Iterator[SampleEntry | Rejection]:
-    """Yield what became of each row of a shard, in order; ShardCorrupt if the record does not account for it.
-
-    A key may be there twice, as a sample and as the rejection of its duplicate: the order tells them apart.
-    """
-    samples, rejected = deque(record.samples), deque(record.rejected)
-    for row in rows:
-        if row.rejection is None and samples and samples[0].key == row.key:
-            yield samples.popleft()
-        elif rejected and rejected[0].key == row.key:
-            yield rejected.popleft()
-        else:
-            raise ShardCorrupt(
-                f"shard {record.name} must account for key {row.key} in the order of the index, got something else; "
-                "delete its record and prepare again"
-            )

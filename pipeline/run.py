@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.config import PrepareConfig
-from pipeline.dataset.conditions import describe_condition
+from pipeline.dataset.conditions import ConditionEntry, describe_condition
 from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
 from pipeline.dataset.index import INDEX_FILE, PARTS, Index, open_index
 from pipeline.dataset.ledger import committed_names, make_folders, missing, remove_partials
@@ -59,13 +59,16 @@ class Job:
     plans: list[ShardPlan]
     samples: int
     """How many samples and rejections the shards account for, together."""
-    found: dict[str, WeightsFile]
+    conditions: tuple[ConditionEntry, ...]
+    """As dataset.json describes them."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Of the source's rows, by the filter that dropped them."""
     again: tuple[ShardPlan, ...] = ()
     """Committed shards that are made all the same."""
     labels: Mapping[str, str] | None = None
     """Category id, in decimal, to name; None asks the source."""
+    copied_under: Numerics | None = None
+    """Those of the samples, if they come whole from another data set: nothing is annotated then."""
 
 
 def prepare(
@@ -90,7 +93,7 @@ def plan_dataset(
 ) -> Job:
     """Find the weights, write the index unless it is there, and plan the shards."""
     found, listed_by = resolve_models(config, weights), fingerprint(listing_inputs(config))
-    _claim(directory)
+    claim(directory)
     remove_partials(directory)
     if directory.exists(INDEX_FILE):
         index = open_index(directory)
@@ -107,7 +110,7 @@ def plan_dataset(
         origin=FromIndex(directory, config, index),
         plans=plan_shards(index.rows, config.samples_per_shard),
         samples=index.rows,
-        found=found,
+        conditions=describe_conditions(config, found),
         dropped=index.dropped,
     )
 
@@ -125,6 +128,11 @@ def describe_dataset(directory: Directory, finished: Manifest) -> None:
 def resolve_models(config: PrepareConfig, weights: WeightsStore) -> dict[str, WeightsFile]:
     """Find and check every file of weights that the annotators will load; WeightsError if one is missing."""
     return {name: weights.resolve(name, own) for annotator in config.annotators for name, own in annotator.models}
+
+
+def describe_conditions(config: PrepareConfig, found: Mapping[str, WeightsFile]) -> tuple[ConditionEntry, ...]:
+    """Describe what the annotators make with these weights."""
+    return tuple(describe_condition(annotator, found) for annotator in config.annotators)
 
 
 def run_job(
@@ -146,12 +154,15 @@ def run_job(
     if known and known.complete and not todo:
         return Summary(known, 0, 0.0)
     try:
-        numerics = executor.numerics(job.config) if todo else read_record(directory, job.plans[0].name).numerics
+        numerics = job.copied_under or (
+            executor.numerics(job.config) if todo else read_record(directory, job.plans[0].name).numerics
+        )
         manifest = _manifest(job, numerics)
         make_folders(directory)
         write_manifest(directory, manifest)
         announce(say, len(job.plans), len(todo), numerics, directory)
-        work = Work(directory, job.origin, job.config.annotators, manifest.fingerprint, numerics, weights)
+        annotators = () if job.copied_under else job.config.annotators
+        work = Work(directory, job.origin, annotators, manifest.fingerprint, numerics, weights)
         with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
             for record in executor.run(todo, work, progress.annotated) if todo else ():
                 progress.committed(record)
@@ -166,8 +177,8 @@ def run_job(
     return Summary(finished, len(todo), progress.images_per_second)
 
 
-def _claim(directory: Directory) -> None:
-    """Refuse a directory with foreign files in it before anything is written into it."""
+def claim(directory: Directory) -> None:
+    """Make a directory for a data set, or take one of ours; ShardConflict if there are foreign files in it."""
     names = [name for name in directory.names() if not name.startswith(".")]
     ours = {INDEX_FILE, PARTS, MANIFEST_FILE, SHARDS, RECORDS}
     if names and not ours & set(names) and not all(name.endswith(".partial") for name in names):
@@ -218,6 +229,5 @@ def _manifest(job: Job, numerics: Numerics) -> Manifest:
     labels = job.labels
     if labels is None:
         labels = {str(number): name for number, name in job.config.source.labels.items()}
-    conditions = tuple(describe_condition(annotator, job.found) for annotator in job.config.annotators)
     totals = Totals(job.samples, len(job.plans))
-    return describe(job.config, job.inputs, conditions, labels, numerics, totals, job.dropped)
+    return describe(job.config, job.inputs, job.conditions, labels, numerics, totals, job.dropped)

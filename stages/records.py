@@ -70,6 +70,7 @@ class Reason(StrEnum):
     BAD_RESPONSE = "bad_response"
     OPTED_OUT = "opted_out"
     TOO_LARGE = "too_large"
+    REMOVED = "removed"
 
 
 OUTAGE_REASONS = frozenset(

@@ -9,10 +9,12 @@ has listed.
 """
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +39,6 @@ from stages.records import Reason
 from stages.sources.index.dropped import from_metadata
 from stages.sources.index.identities import key_identities, repeated
 from stages.sources.index.schema import SCHEMA
-from stages.sources.protocol import Source
 
 PART_DIGITS = 7
 GROUPS_PER_WRITE = 16
@@ -46,8 +47,22 @@ REPEATING_COLUMNS = ["license", "width", "height", "label_uri", "rejected_reason
 """The columns for which a dictionary pays; with one for every column, writing takes half as long again."""
 
 
+class Listing(Protocol):
+    """What is listed: a source, or rows of another index."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def base_uri(self) -> str: ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield rows of stages.sources.index.schema.SCHEMA: the same ones in the same order every time."""
+        ...
+
+
 def write_index(
-    directory: Directory, source: Source, limit: int, listed_by: str = "", rows_per_part: int = ROWS_PER_PART
+    directory: Directory, source: Listing, limit: int, listed_by: str = "", rows_per_part: int = ROWS_PER_PART
 ) -> Index:
     """List the source into the index, which remembers `listed_by`; `limit` = 0 takes all rows.
 
@@ -72,7 +87,17 @@ def write_index(
     return index
 
 
-def _nothing_listed(source: Source, counts: Counter[str]) -> SourceError:
+def copy_index(here: Directory, there: Directory, index: Index) -> None:
+    """Copy an index as it is, unless it is there; ShardConflict if another one is."""
+    (there / PARTS).make()
+    for part in index.parts:
+        with (here / PARTS).open(part.file) as source, (there / PARTS).publish(part.file) as target:
+            shutil.copyfileobj(source, target)
+    with there.publish(INDEX_FILE) as file:
+        file.write(index.to_json())
+
+
+def _nothing_listed(source: Listing, counts: Counter[str]) -> SourceError:
     reasons = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     advice = f"; its filters dropped all rows: {reasons}" if reasons else ""
     where = f"source {source.kind} {source.base_uri}".rstrip()
@@ -80,7 +105,7 @@ def _nothing_listed(source: Source, counts: Counter[str]) -> SourceError:
 
 
 def _list(
-    folder: Directory, source: Source, limit: int, rows_per_part: int, duplicates: Numbers
+    folder: Directory, source: Listing, limit: int, rows_per_part: int, duplicates: Numbers
 ) -> tuple[list[tuple[IndexPart, Draft]], Counter[str], Numbers]:
     """Write the rows of a source into drafts, rejecting `duplicates`.
 

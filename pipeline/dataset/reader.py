@@ -104,6 +104,12 @@ class Dataset:
             files |= read_sample(home, record, entry)
         return Sample(key, shard, files, self.manifest.image.format, self.specs)
 
+    @property
+    def own_extensions(self) -> tuple[str, ...]:
+        """The members of a sample that lie in the data set itself, not in a layer."""
+        of_conditions = (each for entry in self.manifest.conditions for each in entry.extensions)
+        return (self.manifest.image.format, "json", "txt", *of_conditions)
+
     def keys(self, shard: str) -> list[str]:
         """The keys of a shard's samples, in order, without reading them."""
         return [key for key, _ in self._places(shard)]
@@ -219,6 +225,12 @@ def open_unfinished(directory: Directory, samples_by_shard: Mapping[str, int]) -
     base = Part(directory, read_manifest(directory))
     parts = [_open_layer(base, name, finished=False) for name in _layers_there(directory, finished=False)]
     return Dataset(base, parts, False, samples_by_shard)
+
+
+def finished_layers(directory: Directory) -> list[Part]:
+    """Open every layer of a finished data set that is finished; ManifestError if one is another data set's."""
+    base = Part(directory, load_finished(directory))
+    return [_open_layer(base, name, finished=True) for name in _layers_there(directory, finished=True)]
 
 
 def _layers_there(directory: Directory, finished: bool) -> list[str]:

@@ -8,12 +8,14 @@ of rejections are written from `Reason` and read as text: a newer condset may kn
 
 import hashlib
 import json
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.storage import Directory
 from stages.errors import ShardCorrupt
-from stages.records import Rejection
+from stages.records import IndexRow, Rejection
 
 SHARDS = "shards"
 """The folder of a data set's or a layer's tars; nothing else lies in it."""
@@ -90,3 +92,21 @@ def read_bound_record(home: Directory, name: str) -> tuple[ShardRecord, str]:
     """Read a record and its sha256, by which a layer's records are bound to it; raises what `read_record` raises."""
     content = home.read(record_file(name))
     return ShardRecord.from_json(content, str(home / record_file(name))), hashlib.sha256(content).hexdigest()
+
+
+def outcomes_of(record: ShardRecord, rows: Sequence[IndexRow]) -> Iterator[SampleEntry | Rejection]:
+    """Yield what became of each row of a shard, in order; ShardCorrupt if the record does not account for it.
+
+    A key may be there twice, as a sample and as the rejection of its duplicate: the order tells them apart.
+    """
+    samples, rejected = deque(record.samples), deque(record.rejected)
+    for row in rows:
+        if row.rejection is None and samples and samples[0].key == row.key:
+            yield samples.popleft()
+        elif rejected and rejected[0].key == row.key:
+            yield rejected.popleft()
+        else:
+            raise ShardCorrupt(
+                f"shard {record.name} must account for key {row.key} in the order of the index, got something else; "
+                "delete its record and prepare again"
+            )

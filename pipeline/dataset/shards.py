@@ -73,22 +73,32 @@ def commit_shard(
 
 
 def recommit_shard(
-    home: Directory, replacement: Replacement, numerics: Numerics, outcomes: Sequence[Outcome]
+    home: Directory,
+    replacement: Replacement,
+    numerics: Numerics,
+    outcomes: Sequence[Outcome],
+    base_sha256: str | None = None,
 ) -> ShardRecord:
     """Write the new tar, then the record that names it, then remove the former tar.
 
     A kill at any instant leaves the one record with its tar or the other with its own; `replaced_tars` finds what lies
-    about besides. Nothing happens if an attempt that was given up for lost has got this far already. Without a new
-    sample the former tar stays. The record keeps the numerics of the samples that it keeps. Raises ShardCorrupt, naming
-    the sample, if one to be kept is damaged.
+    about besides. Nothing happens if an attempt that was given up for lost has got this far already. The former tar
+    stays if it has exactly the samples. The record keeps the numerics of the samples that it keeps; in a layer,
+    `base_sha256` binds it to another record below. Raises ShardCorrupt, naming it, if a sample to be kept is damaged.
     """
     former = replacement.former
     there = read_record(home, former.name)
     if there.tar == replacement.tar:
         return there
-    record = replace(former, rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)))
+    record = replace(
+        former,
+        rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejection)),
+        base_sha256=former.base_sha256 if base_sha256 is None else base_sha256,
+    )
     samples = [outcome for outcome in outcomes if not isinstance(outcome, Rejection)]
-    if any(isinstance(sample, EncodedSample) for sample in samples):
+    if not samples:
+        record = replace(record, tar="", tar_sha256="", tar_bytes=0, samples=())
+    elif samples != list(former.samples):
 
         def run(sample: EncodedSample | SampleEntry) -> bytes:
             if isinstance(sample, EncodedSample):

@@ -37,8 +37,9 @@ class LoadedShard:
     """A shard between its two operators: encoded images and rejections, one for each of its rows."""
 
     plan: ShardPlan
-    outcomes: tuple[StoredSample | SampleEntry | Rejection, ...]
-    """A `SampleEntry` is a sample that is committed already and is kept."""
+    outcomes: tuple[StoredSample | EncodedSample | SampleEntry | Rejection, ...]
+    """A `StoredSample` is still to be annotated, an `EncodedSample` comes whole from another data set, and a
+    `SampleEntry` is committed already and is kept."""
     base_sha256: str = ""
     """Of the record that a layer's shard belongs to."""
     replacement: Replacement | None = None

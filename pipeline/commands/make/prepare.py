@@ -85,7 +85,7 @@ def run_prepare(
             summary = run(config, directory, executor, weights, say)
         else:
             summary = retry_rejected(config, directory, executor, weights, say, parse_reasons(retry))
-    _report(out, summary)
+    report(out, summary)
 
 
 def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_dir: Path | None) -> None:
@@ -95,15 +95,17 @@ def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_
 
     with resumable("committed shards stay"):
         directory, summary = prepare_layer(config, Directory(onto), executor, weights_store(weights_dir), say)
-    _report(str(directory), summary)
+    report(str(directory), summary)
 
 
-def _report(where: str, summary: "Summary") -> None:
+def report(where: str, summary: "Summary") -> None:
+    """Say what a run did."""
     totals = summary.manifest.totals
     reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
     rejected = f"{totals.rejected} rejected ({reasons})" if reasons else "none rejected"
     done = f"{totals.samples} samples in {totals.shards} shards, {rejected}"
+    speed = f"; {summary.images_per_second:.1f} img/s" if summary.images_per_second else ""
     if summary.shards_made == 0:
         print(f"{where} is complete already: {done}")
     else:
-        print(f"{where} is complete: {done}; {summary.images_per_second:.1f} img/s")
+        print(f"{where} is complete: {done}{speed}")

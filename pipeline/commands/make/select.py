@@ -1,0 +1,51 @@
+"""`condset select DATASET`: some of its samples as a data set, by a condition, a list of keys or a split by key.
+
+Nothing heavy is imported at module level: `condset --help` loads this file.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.interruption import resumable
+from pipeline.commands.make.prepare import report
+from pipeline.commands.options import Dataset, weights_store
+from pipeline.commands.say import say
+
+
+def select(
+    dataset: Dataset,
+    out: Annotated[
+        list[str],
+        typer.Option(
+            help="The new data set's directory, once for each part of --split; run again to go on.", show_default=False
+        ),
+    ],
+    where: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="Such as 'aesthetic > 6 and width >= 512'.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE...", help="Parts by the keys' hashes, such as '0.98 0.02', one --out for each."),
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="A text file with a key a line.")] = None,
+) -> None:
+    """Take some samples of a data set, with its layers, byte for byte, into new ones."""
+    from pipeline.dataset.reader import open_dataset
+    from pipeline.dataset.storage import Directory
+    from pipeline.derive.choice import All, Choice, choose, parse_shares
+    from pipeline.derive.run import select as run
+    from stages.errors import ConfigError
+
+    if where is None and split is None and keys is None:
+        raise ConfigError("select must have --where, --split or --keys, got none of them; say which samples")
+    parts: list[Choice] = [*parse_shares(split)] if split is not None else [All(())]
+    if len(parts) != len(out):
+        raise ConfigError(f"--out must be given once for each of {len(parts)} parts, got {len(out)}; pair them")
+    chosen = choose(where, keys)
+    opened = open_dataset(dataset)
+    chosen.check(opened)
+    with resumable("committed shards stay"):
+        for directory, part in zip(out, parts, strict=True):
+            report(directory, run(opened, All((chosen, part)), Directory(directory), weights_store(None), say))

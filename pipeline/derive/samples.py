@@ -1,0 +1,18 @@
+"""What every way of making a data set of another one needs: samples as they are, and the weights behind them."""
+
+from collections.abc import Iterable
+
+from pipeline.dataset.conditions import ConditionEntry
+from pipeline.dataset.sample import Sample
+from stages.records import EncodedSample
+
+
+def encoded(sample: Sample) -> EncodedSample:
+    """Take a sample's files as they are."""
+    crop = sample.crop
+    return EncodedSample(sample.key, tuple(sorted(sample.files.items())), crop.stored_width, crop.stored_height)
+
+
+def weights_sha256(entries: Iterable[ConditionEntry]) -> dict[str, str]:
+    """The hashes of all weights that conditions were made with, by the networks' names."""
+    return {model.name: model.sha256 for entry in entries for model in entry.models}

@@ -1,0 +1,1 @@
+"""Tests of data sets made of others."""
