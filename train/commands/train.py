@@ -15,7 +15,9 @@ Config = Annotated[Path, typer.Argument(help="A TOML file such as configs/train/
 
 def train(
     config: Config,
-    data: Annotated[list[str], typer.Option(help="A finished data set; may be given several times.")],
+    data: Annotated[
+        list[str], typer.Option(help="A finished data set, or DATASET=SHARE of the visits; may be given several times.")
+    ],
     out: Annotated[Path, typer.Option(help="The run's directory; run again to go on where it stopped.")],
     validation: Annotated[str | None, typer.Option(help="A data set of held-out samples.")] = None,
     workers: Annotated[

@@ -19,6 +19,7 @@ from stages.image.decode import decode_stored
 from stages.records import Condition, UInt8Array
 from train.data.conditions import ConditionsConfig, condition_of_visit, decode_condition, is_flipped
 from train.data.draws import Draws, ObjectiveConfig, draw
+from train.data.mix import MixedOrder
 from train.data.order import SampleOrder
 from train.data.training_set import Joined, TrainingSet
 from train.data.visit import Visit
@@ -75,7 +76,7 @@ class VisitReader:
 
     sets: Sequence[TrainingSet]
     shards: Sequence[Joined]
-    order: SampleOrder
+    order: SampleOrder | MixedOrder
     condition: Condition
     conditions: ConditionsConfig
     objective: ObjectiveConfig

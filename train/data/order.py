@@ -30,6 +30,7 @@ class SampleOrder:
         """
         self._sizes = np.asarray(samples_of_shards, np.int64)
         self.samples = int(self._sizes.sum())
+        self.shards = len(self._sizes)
         self._window = window
         self._seed = seed
         self._shards = lru_cache(RECENT)(self._shuffled_shards)

@@ -15,6 +15,7 @@ from train.base.load import load_base
 from train.config import TrainConfig
 from train.data.batch import VisitReader
 from train.data.conditions import decode_condition
+from train.data.mix import MixedOrder, parse_data
 from train.data.order import SampleOrder
 from train.data.training_set import Joined, TrainingSet, open_training_sets, refuse_unlike
 
@@ -35,6 +36,8 @@ class RunParts:
     read: VisitReader
     held_out: VisitReader | None
     """Of the validation data set, in its own order."""
+    shares: tuple[float, ...]
+    """Of the visits, for each of the sets; empty if every sample of theirs is visited equally often."""
 
 
 def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None) -> RunParts:
@@ -47,7 +50,9 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
     loop = config.loop
     if loop.threads:
         torch.set_num_threads(loop.threads)
-    sets = open_training_sets(data, config.condition, loop.latents == "auto")
+    given = parse_data(data)
+    shares = tuple(each.share for each in given if each.share is not None)
+    sets = open_training_sets([each.location for each in given], config.condition, loop.latents == "auto")
     channels = adapter_channels(config.adapter, config.condition)
     _check_condition(sets[0], config, channels)
     base = load_base(
@@ -67,22 +72,33 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
         refuse_unlike(sets[0], others[0], "--validation")
         _check_base(others, base, "--validation")
         held_out = _reader(config, others, base, channels, shuffled=False)
-    return RunParts(sets, base, adapter, _reader(config, sets, base, channels, shuffled=True), held_out)
+    read = _reader(config, sets, base, channels, shuffled=True, shares=shares)
+    return RunParts(sets, base, adapter, read, held_out, shares)
 
 
 def _reader(
-    config: TrainConfig, sets: list[TrainingSet], base: "StableDiffusion", channels: int, shuffled: bool
+    config: TrainConfig,
+    sets: list[TrainingSet],
+    base: "StableDiffusion",
+    channels: int,
+    shuffled: bool,
+    shares: Sequence[float] = (),
 ) -> VisitReader:
     width, height = sets[0].size_pixels
-    shards: list[Joined] = [shard for number, each in enumerate(sets) for shard in each.shards(number)]
-    if not shards:
-        raise ConfigError(f"--data {sets[0].directory} must have samples, got none; look at its rejected.jsonl")
+    of_sets = [each.shards(number) for number, each in enumerate(sets)]
+    shards: list[Joined] = [shard for of_set in of_sets for shard in of_set]
+    for each, of_set in zip(sets, of_sets, strict=True):
+        if not of_set and (shares or not shards):
+            raise ConfigError(f"--data {each.directory} must have samples, got none; look at its rejected.jsonl")
+    window = config.loader.shuffle_window if shuffled else None
+
+    def order_of(joined: Sequence[Joined]) -> SampleOrder:
+        return SampleOrder([shard.samples for shard in joined], window, config.seed)
+
     return VisitReader(
         sets=sets,
         shards=shards,
-        order=SampleOrder(
-            [shard.samples for shard in shards], config.loader.shuffle_window if shuffled else None, config.seed
-        ),
+        order=MixedOrder(list(map(order_of, of_sets)), shares, config.seed) if shares else order_of(shards),
         condition=config.condition,
         conditions=config.conditions,
         objective=config.objective,

@@ -42,6 +42,7 @@ class TrainJob:
 
     config: TrainConfig
     data: tuple[str, ...]
+    """Locations of data sets, or LOCATION=SHARE for each."""
     validation: str | None
     run: Path
 
@@ -221,7 +222,7 @@ class _Steps:
 def _describe(job: TrainJob, prepared: RunParts, worker: Worker) -> RunFile:
     return RunFile(
         config=plain(job.config),
-        inputs=run_inputs(job.config, prepared.base, prepared.sets, worker.count),
+        inputs=run_inputs(job.config, prepared.base, prepared.sets, worker.count, prepared.shares),
         data=[each.manifest.name for each in prepared.sets],
         base=prepared.base.identity,
         in_channels=prepared.read.channels,

@@ -6,6 +6,7 @@ A run goes on only if everything that decides its result is the same; what decid
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,13 @@ class RunFile:
     parameters: int
 
 
-def run_inputs(config: TrainConfig, base: FrozenDiffusion, sets: list[TrainingSet], workers: int) -> Inputs:
+def run_inputs(
+    config: TrainConfig,
+    base: FrozenDiffusion,
+    sets: list[TrainingSet],
+    workers: int,
+    shares: Sequence[float] = (),
+) -> Inputs:
     """Collect what decides the result of a run."""
     # What is marked may change between two parts of a run: batch size, accumulation and workers count by their product,
     # the base model by its parameters, latents by whether they were used.
@@ -50,6 +57,7 @@ def run_inputs(config: TrainConfig, base: FrozenDiffusion, sets: list[TrainingSe
         if value is not None and not any(name == mark or name.startswith(f"{mark}.") for mark in marked)
     }
     inputs |= {f"data.{number}": " ".join(each.fingerprints) for number, each in enumerate(sets)}
+    inputs |= {f"data.{number}.share": share for number, share in enumerate(shares)}
     inputs["samples a step"] = config.loop.batch_size * config.loop.accumulation * workers
     inputs["latents"] = all(each.latents is not None for each in sets)
     inputs["base"] = base.identity
