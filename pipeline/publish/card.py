@@ -176,7 +176,9 @@ def _layers(layers: Mapping[str, Manifest]) -> Iterator[str]:
 Added later, in `{LAYERS}/<name>/shards`, under the same keys; each is a configuration of its own.
 
 {_table(("layer", "file", "holds", "samples"), rows)}"""
-    yield from _conditions([entry for layer in layers.values() for entry in layer.conditions], "Conditions of the layers")
+    yield from _conditions(
+        [entry for layer in layers.values() for entry in layer.conditions], "Conditions of the layers"
+    )
 
 
 def _reading(manifest: Manifest, layers: Mapping[str, Manifest]) -> Iterator[str]:

@@ -43,8 +43,10 @@ def test_the_card_speaks_of_no_condition_and_its_program_runs(
     assert "pixels with its captions.\n" in card
     assert "## Conditions" not in card
     assert "annotators = []\n" in card
-    program = snippets(run_inline(make_config(annotators=[]), pictures))["webdataset"]
-    subprocess.run([sys.executable, "-c", program], cwd=pictures, check=True, capture_output=True)
+    programs = snippets(run_inline(make_config(annotators=[]), pictures), {})
+    assert "torch" not in programs
+    subprocess.run([sys.executable, "-c", programs["condset"]], cwd=pictures, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", programs["webdataset"]], cwd=pictures, check=True, capture_output=True)
 
 
 def test_the_sheet_shows_the_images(pictures: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def rows_of(card: str, section: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]) for line in lines[2:]]
 
 
-@pytest.mark.parametrize("library", ["webdataset", "datasets", "torch"])
+@pytest.mark.parametrize("library", ["webdataset", "datasets", "condset", "torch"])
 def test_the_program_in_the_card_runs_as_it_stands(photographs: Path, library: str, tmp_path: Path) -> None:
     program = card_of(photographs).split(f"With {library}:\n\n```python\n")[1].split("```")[0]
     finished = subprocess.run(
@@ -64,6 +64,7 @@ def test_the_program_in_the_card_runs_as_it_stands(photographs: Path, library: s
     expected = {
         "webdataset": r"000000000001 \(64, 64, 3\) \(64, 64, 3\) (a red square|ein großes Quadrat)\n",
         "datasets": r"4 000000000001 \(64, 64\) \(64, 64\) (a red square|ein großes Quadrat)\n",
+        "condset": r"4 000000000001 \(64, 64, 3\) (a red square|ein großes Quadrat) \('color',\)\n",
         "torch": r"torch.Size\(\[4, 3, 64, 64\]\) torch.Size\(\[4, 3, 64, 64\]\) \[.*'one caption'.*\]\n",
     }
     assert re.fullmatch(expected[library], finished.stdout)
@@ -72,10 +73,12 @@ def test_the_program_in_the_card_runs_as_it_stands(photographs: Path, library: s
 def test_the_programs_read_what_the_data_set_has(make_config: Make, run_inline: Run, tmp_path: Path) -> None:
     image = {"size_pixels": 64, "format": "png"}
     manifest = run_inline(make_config(image=image, annotators=[{"kind": "segmentation"}]), tmp_path / "data")
-    for program in snippets(manifest).values():
-        assert '["png"]' in program
-        assert '["segmentation.png"]' in program
-        assert "jpg" not in program
+    programs = snippets(manifest, {})
+    for library in ("webdataset", "datasets"):
+        assert '["png"]' in programs[library]
+        assert '["segmentation.png"]' in programs[library]
+    assert 'torch("segmentation")' in programs["torch"]
+    assert not [program for program in programs.values() if "jpg" in program]
 
 
 def test_the_front_matter_is_what_the_hub_reads(photographs: Path) -> None:
@@ -187,9 +190,11 @@ def test_a_damaged_record_does_not_keep_verify_from_comparing_the_card(photograp
 def test_where_no_condition_is_a_picture_the_programs_show_the_image(photographs: Path) -> None:
     manifest = read_manifest(Directory(str(photographs)))
     latents = replace(manifest.conditions[0], spec=LatentsConfig().spec, annotator="latents")
-    with_color = snippets(replace(manifest, conditions=(latents, *manifest.conditions)))
-    assert with_color == snippets(manifest)
-    for program in snippets(replace(manifest, conditions=(latents,))).values():
+    with_color = snippets(replace(manifest, conditions=(latents, *manifest.conditions)), {})
+    assert with_color == snippets(manifest, {})
+    programs = snippets(replace(manifest, conditions=(latents,)), {})
+    assert "torch" not in programs
+    for program in programs.values():
         assert "latents" not in program
         assert "color.png" not in program
 

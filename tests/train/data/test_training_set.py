@@ -2,26 +2,27 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from pipeline.dataset.ledger import records
+from pipeline.dataset.reader import RECENT_SHARDS
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from stages.errors import ConfigError, ManifestError, ShardCorrupt
 from stages.records import Condition
 from tests.train.conftest import SAMPLES, add_layer, keys, prepare_scenes
-from train.data.training_set import RECENT_SHARDS, Joined, TrainingSet, open_training_sets
+from train.data.training_set import Joined, TrainingSet, open_training_sets
 
 
 def opened(data: Path | str, condition: Condition = Condition.COLOR, use_latents: bool = True) -> TrainingSet:
     return TrainingSet(Directory(str(data)), condition, use_latents)
 
 
-def read_all(data: TrainingSet) -> dict[str, dict[str, bytes]]:
+def read_all(data: TrainingSet) -> dict[str, Mapping[str, bytes]]:
     """Every sample that can be used, in order."""
     return dict(data.read(shard.name, position) for shard in data.shards(0) for position in range(shard.samples))
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def done(job: EvaluationJob) -> Evaluated:
 
 
 def test_every_variant_is_a_sound_data_set_with_the_samples_captions(done: Evaluated, job: EvaluationJob) -> None:
-    truth: dict[str, dict[str, bytes]] = {}
+    truth: dict[str, Mapping[str, bytes]] = {}
     data = TrainingSet(Directory(job.data), Condition.COLOR, use_latents=False)
     for shard in data.shards(0):
         truth |= dict(data.read(shard.name, position) for position in range(shard.samples))
