@@ -110,9 +110,10 @@ def _read(dataset: Dataset, shard: str, position: int, extensions: list[str]) ->
     sample = dataset.read(shard, position)
     members = sample.files
     try:
-        size = (sample.crop.stored_width, sample.crop.stored_height)
-        blank = Image.new("RGB", size, PAPER)  # a layer may have rejected the sample
-        pictures = tuple(_decode(members[each]) if each in members else blank for each in extensions)
+        image = _decode(members[extensions[0]])
+        blank = Image.new("RGB", image.size, PAPER)  # a layer may have rejected the sample
+        others = (_decode(members[each]) if each in members else blank for each in extensions[1:])
+        pictures = (image, *others)
         captions = [sample.caption, *sample.captions]
     except (KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise ShardCorrupt(

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from huggingface_hub import DatasetCard
 from PIL import Image
 
 from pipeline.config import PrepareConfig
@@ -68,10 +69,24 @@ def test_a_layer_is_added_from_anywhere_whatever_became_of_the_source(
     assert labels == [{"0": "unlabeled", "1": "person"}] * 2
 
 
-def test_the_data_set_below_is_left_alone(make_config: Make, data_set: Path) -> None:
+def test_the_data_set_below_is_left_alone_but_for_its_card_which_lists_the_layer(
+    make_config: Make, data_set: Path
+) -> None:
     before = tree(data_set)
     add(make_config(annotators=SEGMENTATION), data_set)
-    assert {name: content for name, content in tree(data_set).items() if not name.startswith("layers/")} == before
+    after = {name: content for name, content in tree(data_set).items() if not name.startswith("layers/")}
+    assert {name for name in after if after[name] != before[name]} == {"README.md"}
+    configurations = vars(DatasetCard(after["README.md"].decode()).data)["configs"]
+    assert [each["config_name"] for each in configurations] == ["default", "segmentation"]
+
+
+def test_a_card_that_a_cut_off_run_left_without_the_layer_is_written_again(make_config: Make, data_set: Path) -> None:
+    before = (data_set / "README.md").read_bytes()
+    add(make_config(annotators=SEGMENTATION), data_set)
+    whole = tree(data_set)
+    (data_set / "README.md").write_bytes(before)
+    assert add(make_config(annotators=SEGMENTATION), data_set).shards_made == 0
+    assert tree(data_set) == whole
 
 
 def test_a_layer_is_resumed_and_recognised_when_complete(make_config: Make, data_set: Path) -> None:

@@ -35,7 +35,7 @@ def test_the_directory_holds_what_the_format_says(data_set: Path) -> None:
     shards = [each for number in range(3) for each in (f"records/000000{number}.json", f"shards/000000{number}.tar")]
     index = ["index.json", "index/0000000.parquet"]
     assert sorted(tree(data_set)) == sorted(
-        [*shards, *index, "README.md", "dataset.json", "rejected.jsonl", "shards.jsonl"]
+        [*shards, *index, "README.md", "dataset.json", "keys.npy", "rejected.jsonl", "shards.jsonl"]
     )
 
 

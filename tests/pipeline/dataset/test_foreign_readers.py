@@ -101,9 +101,9 @@ def test_datasets_loads_the_directory_and_every_sample_of_it(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded: Any = datasets.load_dataset(str(data_set), cache_dir=str(tmp_path))
-    assert list(loaded) == ["val2017"]
-    assert len(loaded["val2017"]) == 25
-    for sample in loaded["val2017"]:
+    assert list(loaded) == ["validation"]
+    assert len(loaded["validation"]) == 25
+    for sample in loaded["validation"]:
         key = sample["__key__"]
         assert "Brücke 雪" in sample["txt"]
         assert sample["jpg"].size == (64, 64)

@@ -89,7 +89,7 @@ def test_the_front_matter_is_what_the_hub_reads(photographs: Path) -> None:
         "task_categories": ["text-to-image"],
         "tags": ["webdataset", "condset", "t2i-adapter", "color"],
         "size_categories": ["n<1K"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "val2017", "path": "shards/*.tar"}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "validation", "path": "shards/*.tar"}]}],
     }
 
 

@@ -163,7 +163,7 @@ def test_a_layer_of_a_shard_that_has_been_made_anew_is_refused(own_data: Path) -
     with pytest.raises(
         ShardCorrupt,
         match=r"layers/canny/records/0000001\.json must belong to the data set's shard [0-9a-f]{12}, got "
-        "[0-9a-f]{12}; delete the layer and make it again$",
+        "[0-9a-f]{12}; remove the layer and prepare it again$",
     ):
         opened(own_data, Condition.CANNY).read("0000001", 0)
 
