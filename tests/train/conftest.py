@@ -1,10 +1,9 @@
 """Data sets, a base model and readers that the trainer's tests share; made once, never written to."""
 
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,8 +24,6 @@ from train.data.training_set import open_training_sets
 if TYPE_CHECKING:
     from train.base.stable_diffusion import Parts, StableDiffusion
 
-Console: TypeAlias = Callable[..., tuple[int, str, str]]
-"""Arguments to exit status, stdout, stderr."""
 SIDE_PIXELS = 64
 SAMPLES = 24
 SAMPLES_PER_SHARD = 5
@@ -88,21 +85,6 @@ def open_reader(
         timesteps=1000,
         seed=seed,
     )
-
-
-@pytest.fixture
-def condset(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
-    """The console script, within this process: importing torch and diffusers takes seconds."""
-    from train.cli import main
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["condset", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture(scope="session")

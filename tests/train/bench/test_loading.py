@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.bench.limit import Bottleneck
 from pipeline.bench.measure import Row, Table, fresh
-from tests.train.conftest import Console
+from tests.console import condset
 from train.bench.loading import (
     SHARDS,
     LoadBench,
@@ -77,7 +77,7 @@ def test_people_are_told_what_the_storage_has_to_give() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_figures_for_machines(condset: Console) -> None:
+def test_the_command_prints_figures_for_machines() -> None:
     arguments = ["--size", "64", "--batch", "2", "--batches", "3", "--samples", "8", "--workers", "2", "--rounds", "1"]
     status, printed, _ = condset("bench", "load", *arguments, "--json")
     assert status == 0

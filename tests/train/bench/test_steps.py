@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tests.train.conftest import Console
+from tests.console import condset
 from train.base.stable_diffusion import Parts
 from train.base.tiny import scene_words, word_tokenizer
 from train.bench.models import ModelName, bench_parts, build_text_encoder, build_unet, build_vae
@@ -98,7 +98,7 @@ def test_equal_names_give_equal_weights() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_figures_for_machines(condset: Console) -> None:
+def test_the_command_prints_figures_for_machines() -> None:
     arguments = ["--model", "tiny", "--size", "64", "--batch", "2", "--steps", "2", "--rounds", "1", "--device", "cpu"]
     status, printed, _ = condset("bench", "train", *arguments, "--json")
     assert status == 0

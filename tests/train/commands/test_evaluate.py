@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.train.conftest import Console, prepare_scenes
+from tests.console import condset
+from tests.train.conftest import prepare_scenes
 from tests.train.tiny_runs import write_tiny_run
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def run(tiny_base: "StableDiffusion", tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def test_an_adapter_is_evaluated_and_the_table_printed(
-    condset: Console, run: Path, scenes: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_is_evaluated_and_the_table_printed(run: Path, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("eval", run, "--data", scenes, "--out", out, *OPTIONS)
     status, printed, _ = condset(*arguments)
@@ -75,9 +74,7 @@ def test_an_adapter_is_evaluated_and_the_table_printed(
     assert described["drawn_on"]["dtype"] == "float32"
 
 
-def test_the_data_sets_are_read_by_verify_and_inspect(
-    condset: Console, run: Path, scenes: Path, tmp_path: Path
-) -> None:
+def test_the_data_sets_are_read_by_verify_and_inspect(run: Path, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert condset("eval", run, "--data", scenes, "--out", out, *OPTIONS)[0] == 0
     for variant in ("real", "with", "shuffled", "without"):
@@ -90,7 +87,7 @@ def test_the_data_sets_are_read_by_verify_and_inspect(
 
 
 def test_an_interrupt_keeps_what_is_drawn_and_says_what_to_type(
-    condset: Console, run: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM, as a batch system sends it, in the middle of the first picture that is drawn."""
 
@@ -110,7 +107,7 @@ def test_an_interrupt_keeps_what_is_drawn_and_says_what_to_type(
     assert condset(*arguments)[0] == 0
 
 
-def test_what_cannot_be_evaluated_is_one_line(condset: Console, run: Path, scenes: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_evaluated_is_one_line(run: Path, scenes: Path, tmp_path: Path) -> None:
     status, printed, said = condset("eval", tmp_path, "--data", scenes, "--out", tmp_path / "out", *OPTIONS)
     assert (status, printed) == (2, "")
     assert said == (
@@ -122,9 +119,7 @@ def test_what_cannot_be_evaluated_is_one_line(condset: Console, run: Path, scene
     assert "condset prepare" in said
 
 
-def test_a_condition_that_the_data_lack_is_one_line(
-    condset: Console, tiny_base: "StableDiffusion", scenes: Path, tmp_path: Path
-) -> None:
+def test_a_condition_that_the_data_lack_is_one_line(tiny_base: "StableDiffusion", scenes: Path, tmp_path: Path) -> None:
     write_tiny_run(tmp_path / "run", tiny_base, "depth")
     status, _, said = condset("eval", tmp_path / "run", "--data", scenes, "--out", tmp_path / "out", *OPTIONS)
     assert status == 2
@@ -135,7 +130,7 @@ def test_a_condition_that_the_data_lack_is_one_line(
 
 
 def test_two_runs_are_composed_by_their_weights(
-    condset: Console, tiny_base: "StableDiffusion", run: Path, scenes: Path, tmp_path: Path
+    tiny_base: "StableDiffusion", run: Path, scenes: Path, tmp_path: Path
 ) -> None:
     write_tiny_run(tmp_path / "canny", tiny_base, "canny")
     arguments = (run, tmp_path / "canny", "--weight", 0.5, "--weight", 2, "--data", scenes, "--out", tmp_path / "out")
@@ -147,7 +142,7 @@ def test_two_runs_are_composed_by_their_weights(
     assert [line.split()[0] for line in printed.splitlines() if "alone" in line] == ["color", "with", "canny", "with"]
 
 
-def test_an_address_of_ray_goes_with_ray(condset: Console, run: Path, scenes: Path, tmp_path: Path) -> None:
+def test_an_address_of_ray_goes_with_ray(run: Path, scenes: Path, tmp_path: Path) -> None:
     arguments = ("--data", scenes, "--out", tmp_path / "out", "--ray-address", "auto")
     status, _, said = condset("eval", run, *arguments, *OPTIONS)
     assert status == 2
@@ -158,7 +153,7 @@ def test_an_address_of_ray_goes_with_ray(condset: Console, run: Path, scenes: Pa
     ("option", "value"),
     [("--samples", 1), ("--steps", 0), ("--steps", 1000), ("--guidance", 0.5), ("--active-share", 1.5), ("--seed", -1)],
 )
-def test_options_out_of_their_range_are_refused(option: str, value: object, condset: Console, tmp_path: Path) -> None:
+def test_options_out_of_their_range_are_refused(option: str, value: object, tmp_path: Path) -> None:
     status, _, said = condset("eval", tmp_path, "--data", tmp_path, "--out", tmp_path / "out", option, value)
     assert status == 2
     assert option in said

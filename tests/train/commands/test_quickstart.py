@@ -1,12 +1,23 @@
 """The first command of a new user: from nothing to a verified data set, a trained adapter and a picture."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.pipeline.test_cli import condset
 from train.runs.metrics import read_metrics
+
+ROOT = Path(__file__).parents[3]
+
+
+def condset(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the console script in a process of its own, as a new user does."""
+    command = [sys.executable, "-c", "from train.cli import main; main()", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd)
 
 
 @pytest.mark.slow

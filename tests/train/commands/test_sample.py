@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.train.conftest import Console
+from tests.console import condset
 from tests.train.tiny_runs import random_picture, save_picture
 
 CONFIG = """
@@ -36,7 +36,7 @@ def run(color_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_trained_run_draws(condset: Console, run: Path, tmp_path: Path) -> None:
+def test_a_trained_run_draws(run: Path, tmp_path: Path) -> None:
     condition = save_picture(tmp_path / "color.png", random_picture(0))
     out = tmp_path / "pictures"
     arguments = ("sample", "a red circle", "--adapter", run, "--condition", condition, "--out", out)
@@ -57,7 +57,7 @@ def test_a_trained_run_draws(condset: Console, run: Path, tmp_path: Path) -> Non
     assert (status, printed.split(";")[0]) == (0, f"{out / '0000007.png'} is drawn")
 
 
-def test_what_does_not_pair_is_one_line(condset: Console, tmp_path: Path) -> None:
+def test_what_does_not_pair_is_one_line(tmp_path: Path) -> None:
     status, printed, said = condset(
         "sample", "x", "--adapter", "a", "--out", tmp_path, "--condition", "b", *["--weight", 1] * 2
     )
@@ -81,7 +81,7 @@ def test_what_does_not_pair_is_one_line(condset: Console, tmp_path: Path) -> Non
         ("--device", "tpu"),
     ],
 )
-def test_options_out_of_their_range_are_refused(option: str, value: object, condset: Console, tmp_path: Path) -> None:
+def test_options_out_of_their_range_are_refused(option: str, value: object, tmp_path: Path) -> None:
     status, _, said = condset("sample", "x", "--out", tmp_path, option, value)
     assert status == 2
     assert option in said

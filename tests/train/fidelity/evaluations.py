@@ -26,10 +26,8 @@ class StopsAfter(InlineExecutor):
         self._shards = shards
 
     def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
-        for number, record in enumerate(super().run(plans, work, progress)):
-            yield record
-            if number + 1 == self._shards:
-                raise KeyboardInterrupt
+        yield from super().run(plans[: self._shards], work, progress)  # of what is in flight some more may get through
+        raise KeyboardInterrupt
 
 
 class Listener:

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from pipeline.dataset.ledger import records
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from stages.annotators.latents import read_latents
+from tests.console import condset
 from tests.pipeline.conftest import Make, Run, tree
 from tests.tiny_autoencoder import CHANNELS, STRIDE, autoencoder, save_autoencoder
 
@@ -26,27 +25,8 @@ ROOT = Path(__file__).parents[4]
 SIDE = 64 // STRIDE
 PROGRAM = [sys.executable, "-c", "from train.cli import main; main()"]
 
-Console: TypeAlias = Callable[..., tuple[int, str, str]]
-"""Arguments to exit status, stdout, stderr."""
 INLINE = ("--executor", "inline", "--dtype", "float32")
 """Where bfloat16 is native it would be the default, and the posteriors as coarse."""
-
-
-@pytest.fixture
-def condset(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Console]:
-    """The console script, within this process: importing torch and diffusers takes seconds."""
-    from train.cli import main
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["condset", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    before = signal.getsignal(signal.SIGTERM)
-    yield run
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +35,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def encoded(condset: Console, data_set: Path, model: Path) -> Path:
+def encoded(data_set: Path, model: Path) -> Path:
     """A small data set with its latents."""
     assert condset("encode", data_set, "--model", model, *INLINE)[0] == 0
     return data_set
 
 
-def test_the_layer_is_made_once_and_then_recognised(condset: Console, data_set: Path, model: Path) -> None:
+def test_the_layer_is_made_once_and_then_recognised(data_set: Path, model: Path) -> None:
     before = tree(data_set)
     arguments = ("encode", data_set, "--model", model, "--executor", "inline")
     status, out, _ = condset(*arguments)
@@ -99,7 +79,7 @@ def test_each_sample_has_the_posterior_of_its_stored_image(encoded: Path) -> Non
             np.testing.assert_allclose(log_variance, posterior.logvar[0].half(), rtol=2**-10, atol=5e-5)
 
 
-def test_another_model_is_refused_with_the_difference(condset: Console, encoded: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused_with_the_difference(encoded: Path, tmp_path: Path) -> None:
     other = save_autoencoder(tmp_path / "other", seed=1)
     before = tree(encoded)
     status, _, errors = condset("encode", encoded, "--model", other, *INLINE)
@@ -111,9 +91,7 @@ def test_another_model_is_refused_with_the_difference(condset: Console, encoded:
     assert tree(encoded) == before
 
 
-def test_the_same_model_elsewhere_is_the_same_layer(
-    condset: Console, encoded: Path, model: Path, tmp_path: Path
-) -> None:
+def test_the_same_model_elsewhere_is_the_same_layer(encoded: Path, model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "moved")
     status, out, _ = condset("encode", encoded, "--model", tmp_path / "moved", *INLINE)
     assert (status, "is complete already" in out) == (0, True)
@@ -129,7 +107,7 @@ def test_the_same_model_elsewhere_is_the_same_layer(
     ],
 )
 def test_what_the_user_must_change_is_one_line_and_exit_2(
-    condset: Console, data_set: Path, model: Path, tmp_path: Path, arguments: list[str], message: str
+    data_set: Path, model: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     filled = [each.format(tmp=tmp_path, model=model) for each in arguments]
     status, _, errors = condset("encode", data_set, "--executor", "inline", *filled)
@@ -138,14 +116,14 @@ def test_what_the_user_must_change_is_one_line_and_exit_2(
     assert message in errors.splitlines()[-1]
 
 
-def test_an_unfinished_data_set_is_refused(condset: Console, data_set: Path, model: Path) -> None:
+def test_an_unfinished_data_set_is_refused(data_set: Path, model: Path) -> None:
     manifest = data_set / "dataset.json"
     manifest.write_text(manifest.read_text().replace('"complete": true', '"complete": false'))
     status, _, errors = condset("encode", data_set, "--model", model, "--executor", "inline")
     assert (status, "must be complete, got one that is still being made" in errors) == (2, True)
 
 
-def test_a_damaged_shard_of_the_data_set_is_named(condset: Console, data_set: Path, model: Path) -> None:
+def test_a_damaged_shard_of_the_data_set_is_named(data_set: Path, model: Path) -> None:
     tar = data_set / "shards/0000001.tar"
     content = bytearray(tar.read_bytes())
     content[700] ^= 1
@@ -155,7 +133,7 @@ def test_a_damaged_shard_of_the_data_set_is_named(condset: Console, data_set: Pa
     assert f"condset: {tar} sample 000000005 must have crc32" in errors.splitlines()[-1]
 
 
-def test_a_data_set_with_latents_can_be_inspected(condset: Console, encoded: Path, tmp_path: Path) -> None:
+def test_a_data_set_with_latents_can_be_inspected(encoded: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     status, out, _ = condset("inspect", encoded, "--sheet", sheet, "--rows", "1")
     assert status == 0
@@ -198,7 +176,7 @@ def test_killed_and_run_again_it_is_the_layer_of_an_uninterrupted_run(
 @pytest.mark.slow
 @pytest.mark.ray
 def test_ray_makes_the_same_bytes_from_a_model_named_by_a_relative_path(
-    condset: Console, data_set: Path, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    data_set: Path, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copytree(data_set, tmp_path / "ray")
     monkeypatch.chdir(model.parent)
