@@ -9,16 +9,21 @@ stale one.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import tomli_w
 
 from pipeline.dataset.conditions import ConditionEntry
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, Manifest, layer_names, read_manifest
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card_snippets import card_split, snippets
 from pipeline.publish.licenses import count_licenses
-from pipeline.publish.toml_text import Value, to_toml
 from stages.records import Condition
 from stages.settings import Mark
 from stages.weights.catalogue import MODELS
+
+Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
+"""A setting, as dataset.json has it."""
 
 CARD_FILE = "README.md"
 
@@ -206,7 +211,7 @@ Settings that name a place on the machine, such as `root`, are left out of it.
 - versions: {versions}
 
 ```toml
-{to_toml(configuration)}```
+{tomli_w.dumps(configuration)}```
 """
 
 
@@ -214,7 +219,9 @@ def _without_places(value: Value, places: Collection[str], name: str = "") -> Va
     """Leave out the settings below `name` that say where something lies on a machine."""
     if isinstance(value, Mapping):
         return {
-            key: _without_places(value[key], places, f"{name}.{key}") for key in value if f"{name}.{key}" not in places
+            key: _without_places(inner, places, f"{name}.{key}")
+            for key, inner in value.items()
+            if f"{name}.{key}" not in places and inner is not None  # which is how a TOML file says it
         }
     if isinstance(value, list | tuple):
         return [_without_places(each, places, f"{name}.{position}") for position, each in enumerate(value)]

@@ -142,6 +142,21 @@ def test_the_configuration_in_the_card_makes_the_same_data_set(photographs: Path
     assert fingerprint(inputs) == manifest.fingerprint
 
 
+def test_a_setting_comes_back_from_the_card_whatever_is_in_it(photographs: Path) -> None:
+    directory = Directory(str(photographs))
+    manifest = read_manifest(directory)
+    settings = {
+        "kind": "mine",
+        "words": 'quotes " \\ \n \x7f 雪',
+        "numbers": [1e-5, 1.0, -3],
+        "on": True,
+        "pairs": [[1], []],
+    }
+    config = {**manifest.config, "annotators": [{**settings, "weights": None}]}
+    card = render_card(directory, replace(manifest, config=config))
+    assert tomllib.loads(card.split("```toml\n")[1].split("```")[0])["annotators"] == [settings]
+
+
 def test_networks_are_named_with_their_weights_and_licence(photographs: Path) -> None:
     directory = Directory(str(photographs))
     manifest = read_manifest(directory)
