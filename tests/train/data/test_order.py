@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import permutations, product
 
 import pytest
+from scipy.stats import chisquare
 
 from train.data.order import SampleOrder, batch_indices
 
@@ -71,8 +72,7 @@ def test_a_window_of_one_leaves_the_samples_of_a_shard_in_their_order() -> None:
 def test_all_orders_of_a_window_are_equally_likely() -> None:
     order = SampleOrder([4], 4, seed=0)
     counts = Counter(tuple(position for _, position in epoch(order, number)) for number in range(2400))
-    statistic = sum((counts[each] - 100) ** 2 / 100 for each in permutations(range(4)))
-    assert statistic < 49.728  # which 23 degrees of freedom exceed in one of 1000 cases
+    assert chisquare([counts[each] for each in permutations(range(4))]).pvalue > 0.001
 
 
 @pytest.mark.parametrize(("workers", "accumulation"), list(product((1, 2, 3), (1, 2, 4))))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap as reference  # type: ignore[import-untyped]
+from scipy.stats import bootstrap as reference
 
 from train.fidelity.bootstrap import Estimate, bootstrap
 

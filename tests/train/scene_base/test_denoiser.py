@@ -1,7 +1,7 @@
 """Time steps of the small base model's training, and its captions."""
 
 import numpy as np
-from scipy.stats import kstest  # type: ignore[import-untyped]
+from scipy.stats import kstest
 
 from train.scene_base.denoiser import _timesteps, _tokens
 from train.scene_base.networks import TOKENS, build_parts

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
+from scipy.stats import spearmanr
 
 from tests.train.fidelity.disturbances import blurred, noisy, scene, shifted
 from train.fidelity.measures.depth import invariant_error, rank_correlation, read_depth

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import linalg  # type: ignore[import-untyped]
+from scipy import linalg
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 
 from stages.errors import ConfigError, WeightsError
