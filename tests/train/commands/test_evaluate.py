@@ -102,7 +102,7 @@ def test_an_interrupt_keeps_what_is_drawn_and_says_what_to_type(
     assert (status, printed) == (130, "")
     again = shlex.join(["condset", *map(str, arguments)])
     assert said.splitlines()[-1] == f"interrupted; committed shards of pictures stay. Go on with: {again}"
-    assert list((out / "pictures" / "shards").iterdir()) == []
+    assert [list((out / "pictures" / folder).iterdir()) for folder in ("shards", "records")] == [[], []]
     assert not json.loads((out / "eval.json").read_text())["complete"]
     assert condset(*arguments)[0] == 0
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from pipeline.dataset.manifest import SourceFacts
 from pipeline.dataset.storage import Directory
 from stages.errors import ConfigError, WeightsError
 from stages.file_hash import file_sha256
@@ -32,7 +33,7 @@ def fidelity(condition: str, source: str = "synthetic", **conditions: object) ->
         directory="data",
         condition=SimpleNamespace(name=condition),
         settings={"kind": condition, "from": "annotations"} if condition == "keypose" else {"kind": condition},
-        manifest=SimpleNamespace(config={"source": {"kind": source}}),
+        manifest=SimpleNamespace(source=SourceFacts(source, "train")),
         image_extension="png",
     )
     return fidelity_of(cast(TrainingSet, data), ConditionsConfig.model_validate(conditions), WeightsStore(), "cpu")
@@ -97,7 +98,7 @@ def segmentation_of_photographs(labels: dict[str, str], weights: WeightsStore, l
         directory="data",
         condition=SimpleNamespace(name="segmentation"),
         settings={"kind": "segmentation"},
-        manifest=SimpleNamespace(config={"source": {"kind": "coco_stuff"}}, labels=labels),
+        manifest=SimpleNamespace(source=SourceFacts("coco_stuff", "train"), labels=labels),
         image_extension="png",
     )
     return fidelity_of(cast(TrainingSet, data), ConditionsConfig(), weights, "cpu", labeller_config)
