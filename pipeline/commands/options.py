@@ -31,15 +31,17 @@ Config = Annotated[
 Out = Annotated[str | None, typer.Option(help="The data set's directory; run again to go on where it stopped.")]
 Dataset = Annotated[str, typer.Argument(help="A data set's directory.", show_default=False)]
 WeightsDir = Annotated[
-    Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
+    Path | None, typer.Option(help="Directory of the weights, one folder for each model.", envvar="CONDSET_WEIGHTS")
 ]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Overrides one setting: table.key=value (TOML values).")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: table.key=value (TOML).")]
 Device = Annotated[
-    DeviceName | None, typer.Option(help="Where the networks run.", show_default="the configuration's, auto")
+    DeviceName | None, typer.Option(help="Device that the networks run on.", show_default="the configuration's, auto")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON instead of tables and sentences.")]
-Executors = Annotated[ExecutorName, typer.Option(help="ray: a local or remote cluster; inline: this process.")]
-RayAddress = Annotated[str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables and sentences.")]
+Executors = Annotated[ExecutorName, typer.Option(help="ray: a local or remote Ray cluster; inline: this process.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Address of a running Ray cluster; without it a local one is started.")
+]
 
 
 def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":

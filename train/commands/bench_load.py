@@ -10,10 +10,12 @@ from pipeline.commands.say import say
 
 
 def bench_load(
-    batch: Annotated[int, typer.Option(min=1, help="Samples of a batch.")] = 8,
-    batches: Annotated[int, typer.Option(min=1, help="Batches that are timed in each round.")] = 100,
-    samples: Annotated[int, typer.Option(min=1, help="Samples of the data set, read again and again.")] = 512,
-    workers: Annotated[int, typer.Option(min=1, help="Threads of condset, and processes of webdataset.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 8,
+    batches: Annotated[int, typer.Option(min=1, help="Batches timed in each round.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="Samples in the data set, which is read again and again.")] = 512,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Threads of condset's loader, and processes of webdataset's.")
+    ] = 4,
     rounds: Rounds = 3,
     size: Size = 512,
     images: Images = ESTIMATED_IMAGES,

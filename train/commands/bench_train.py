@@ -13,19 +13,23 @@ from train.bench.models import ModelName
 def bench_train(
     model: Annotated[
         list[ModelName] | None,
-        typer.Option(help="May be given several times; if not, sd15 on a GPU, tiny and half on a CPU."),
+        typer.Option(help="Base model, may be given several times. Default: sd15 on a GPU, tiny and half on a CPU."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=64, help="Side of the images in pixels; if not given, 512 for sd15, else 256.")
+        int | None,
+        typer.Option(
+            min=64, help="Width and height of the images in pixels. Default: 512 for sd15, 256 for the others."
+        ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples of a step; if not given, 8, for half 2.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples in a step. Default: 8, for half 2.")] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Timed steps of a round; if not given, 20, for half 4.")
+        int | None, typer.Option(min=1, help="Steps timed in each round. Default: 20, for half 4.")
     ] = None,
     rounds: Rounds = 3,
     device: Device = "auto",
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the frozen networks and of products.")
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="Precision of the frozen networks and of matrix products."),
     ] = "auto",
     images: Images = ESTIMATED_IMAGES,
     as_json: AsJson = False,

@@ -30,38 +30,55 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="A run's directory; its last checkpoint is taken. Several of one base, each of its own condition, are "
-            "measured together and each alone.",
+            help="Directory of a training run, whose last checkpoint is measured. Several runs with one base model, "
+            "each for another condition, are measured together and each alone.",
             show_default=False,
         ),
     ],
-    data: Annotated[str, typer.Option(help="A finished data set that the runs were not trained on.")],
+    data: Annotated[str, typer.Option(help="Finished data set that the runs were not trained on.")],
     out: Annotated[Path, typer.Option(help="The evaluation's directory; run again to go on where it stopped.")],
-    weight: Annotated[list[float] | None, typer.Option(help="Of each run's features.", show_default="1")] = None,
-    samples: Annotated[int, typer.Option(min=2, help="The first so many of the data set.")] = 64,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Weight of each run's adapter, in the order of the runs.", show_default="1"),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=2, help="Number of samples to draw: the first ones of the data set.")
+    ] = 64,
     protocol: Annotated[
         str | None,
-        typer.Option(metavar="t2i-adapter|ip-adapter", help="Adds the figures of that paper: FID, CLIP-T, CLIP-I."),
+        typer.Option(
+            metavar="t2i-adapter|ip-adapter",
+            help="Also compute the figures that this paper reports: FID, CLIP-T, CLIP-I.",
+        ),
     ] = None,
     pictures_per_caption: Annotated[
         int | None,
-        typer.Option(min=1, help="Drawn of each sample; its scores are averaged.", show_default="1, or the protocol's"),
+        typer.Option(
+            min=1,
+            help="Pictures drawn for each sample; their scores are averaged.",
+            show_default="1, or the protocol's",
+        ),
     ] = None,
     seed: Seed = DEFAULT.seed,
     steps: Steps = DEFAULT.steps,
     guidance: Guidance = DEFAULT.guidance,
     active_share: ActiveShare = DEFAULT.active_share,
     base: Base = None,
-    device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
-    dtype: Annotated[Dtype, typer.Option(help="That the base runs in.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Device that the networks run on.")] = DeviceName.AUTO,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the base model.")] = "auto",
     weights_dir: WeightsDir = None,
     executor: Executors = ExecutorName.RAY,
     ray_address: RayAddress = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Drawing, then extracting workers.", show_default="as the machine allows")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of workers that draw pictures and then extract conditions.",
+            show_default="as the machine allows",
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures at once, at most 8.", show_default="1 on a CPU, 8 on CUDA")
+        int | None, typer.Option(min=1, help="Pictures drawn at once, at most 8.", show_default="1 on a CPU, 8 on CUDA")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -12,7 +12,7 @@ from train.exchange.t2i_layout import Layout
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A training run's directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Directory of a training run.", show_default=False)],
     layout: Annotated[
         Layout,
         typer.Option(
@@ -25,7 +25,9 @@ def export(
         Path,
         typer.Option(help="A new directory (diffusers), or a new .pth or .safetensors file (t2i).", show_default=False),
     ],
-    step: Annotated[int | None, typer.Option(min=1, help="Of the checkpoint.", show_default="the last one")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Step of the checkpoint to export.", show_default="the last one")
+    ] = None,
 ) -> None:
     """Export a run's adapter, its moving average if it keeps one, with a model card beside it."""
     from train.exchange.export import export_run

@@ -25,9 +25,14 @@ SAMPLER = SamplerSettings(steps=20, guidance=3.0)
 
 def quickstart(
     out: Annotated[
-        Path, typer.Option(help="A directory for the data sets (OUT/data), the run (OUT/run) and its evaluation.")
+        Path,
+        typer.Option(
+            help="Directory for the data sets (OUT/data, OUT/held_out), the run (OUT/run) and its evaluation."
+        ),
     ] = Path("quickstart"),
-    executor: Annotated[ExecutorName, typer.Option(help="What makes OUT/data: ray or inline.")] = ExecutorName.RAY,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="ray: make OUT/data on a local Ray cluster; inline: in this process.")
+    ] = ExecutorName.RAY,
 ) -> None:
     """Make a data set of drawn scenes, train an adapter on it and measure it: no GPU, no network, no weights to get."""
     from pipeline.config import PrepareConfig, load_config

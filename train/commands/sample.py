@@ -15,32 +15,43 @@ from train.sampling.settings import SamplerSettings
 
 
 def sample(
-    prompt: Annotated[str, typer.Argument(help="What the pictures show.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="A directory for the pictures, which are named by their seeds.")],
+    prompt: Annotated[str, typer.Argument(help="What the pictures should show.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Directory for the pictures, which are named by their seeds.")],
     adapter: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A run's directory, one of diffusers, or a .pth or .safetensors file; may be given several times."
+            help="Directory of a run or a diffusers adapter, or a .pth or .safetensors file; may be repeated."
         ),
     ] = None,
-    condition: Annotated[list[Path] | None, typer.Option(help="A picture for each adapter, all of one size.")] = None,
-    weight: Annotated[list[float] | None, typer.Option(help="Of each adapter's features.", show_default="1")] = None,
+    condition: Annotated[
+        list[Path] | None, typer.Option(help="Picture that an adapter follows; one for each adapter, all of one size.")
+    ] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Weight of each adapter, in the order of the adapters.", show_default="1")
+    ] = None,
     condition_kind: Annotated[
         list[str] | None,
-        typer.Option(metavar="sketch|depth|...", help="Of each condition, if an adapter does not say."),
+        typer.Option(
+            metavar="sketch|depth|...",
+            help="Kind of each condition, needed if an adapter's file does not say what it was trained on.",
+        ),
     ] = None,
     base: Base = None,
     size: Annotated[
-        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Without an adapter, the size of the pictures.")
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Size of the pictures, if there is no adapter; with one it is the size of its condition.",
+        ),
     ] = None,
-    negative: Annotated[str, typer.Option(help="What the pictures shall not show.")] = "",
-    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 1,
+    negative: Annotated[str, typer.Option(help="What the pictures should not show.")] = "",
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures to draw.")] = 1,
     seed: Seed = DEFAULT.seed,
     steps: Steps = DEFAULT.steps,
     guidance: Guidance = DEFAULT.guidance,
     active_share: ActiveShare = DEFAULT.active_share,
-    device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
-    dtype: Annotated[Dtype, typer.Option(help="That the networks run in.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Device that the networks run on.")] = DeviceName.AUTO,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the networks.")] = "auto",
 ) -> None:
     """Draw pictures that follow a prompt and the conditions that adapters are shown."""
     from rich.console import Console

@@ -13,11 +13,16 @@ DEFAULT = SamplerSettings()
 
 Base = Annotated[
     str | None,
-    typer.Option(help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default="the run's"),
+    typer.Option(
+        help="Base model: a Stable Diffusion in diffusers' layout, a directory or a hub id.", show_default="the run's"
+    ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of the first picture; each further one has the next.")]
-Steps = Annotated[int, typer.Option(min=1, max=MAX_STEPS, help="Of the sampler, DDIM.")]
-Guidance = Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 is none.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Seed of the first picture; each further picture takes the next number.")
+]
+Steps = Annotated[int, typer.Option(min=1, max=MAX_STEPS, help="Number of steps of the DDIM sampler.")]
+Guidance = Annotated[float, typer.Option(min=1, help="Classifier-free guidance scale; 1 turns it off.")]
 ActiveShare = Annotated[
-    float, typer.Option(min=0, max=1, help="Of the steps, from the first, in which the adapters are active.")
+    float,
+    typer.Option(min=0, max=1, help="Share of the steps, counted from the first, in which the adapters are active."),
 ]

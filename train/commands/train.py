@@ -10,24 +10,30 @@ from pipeline.commands.interruption import resumable
 if TYPE_CHECKING:
     from train.loop.run import TrainJob
 
-Config = Annotated[Path, typer.Argument(help="A TOML file such as configs/train/sketch.toml.", show_default=False)]
+Config = Annotated[Path, typer.Argument(help="TOML file such as configs/train/sketch.toml.", show_default=False)]
 
 
 def train(
     config: Config,
     data: Annotated[
-        list[str], typer.Option(help="A finished data set, or DATASET=SHARE of the visits; may be given several times.")
+        list[str],
+        typer.Option(
+            help="Finished data set, or DATASET=SHARE for that share of the samples; may be given several times."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The run's directory; run again to go on where it stopped.")],
-    validation: Annotated[str | None, typer.Option(help="A data set of held-out samples.")] = None,
+    validation: Annotated[str | None, typer.Option(help="Data set of held-out samples for validation.")] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes, one a GPU, by Ray Train and torch's DistributedDataParallel.")
+        int,
+        typer.Option(
+            min=1, help="Number of training processes, one for each GPU (Ray Train, DistributedDataParallel)."
+        ),
     ] = 1,
-    ray_address: Annotated[str | None, typer.Option(help="A running cluster; without it Ray starts a local one.")] = (
-        None
-    ),
+    ray_address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster; without it a local one is started.")
+    ] = (None),
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Overrides one setting: table.key=value (TOML values).")
+        list[str] | None, typer.Option("--set", help="Override one setting: table.key=value (TOML).")
     ] = None,
 ) -> None:
     """Train an adapter against a frozen Stable Diffusion. Run it again to go on after a stop."""

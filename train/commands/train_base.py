@@ -11,9 +11,12 @@ from pipeline.commands.options import DeviceName, Sets
 
 def train_base(
     config: Annotated[Path, typer.Argument(help="A recipe, such as configs/base/scenes.toml.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Checkpoints come here, and the model into OUT/model.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="Directory for the checkpoints; the finished model goes to OUT/model.", show_default=False),
+    ],
     set_: Sets = None,
-    device: Annotated[DeviceName, typer.Option(help="Where the networks are trained.")] = DeviceName.AUTO,
+    device: Annotated[DeviceName, typer.Option(help="Device that the networks are trained on.")] = DeviceName.AUTO,
 ) -> None:
     """Make a small base model of drawn scenes from nothing. Run it again to go on after a stop."""
     from rich.console import Console

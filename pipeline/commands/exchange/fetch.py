@@ -22,20 +22,26 @@ DIRECTORY = Path("data/coco17")
 
 def fetch(
     collection: Annotated[
-        str | None, typer.Argument(help="coco17 or coco_stuff; without one they are listed.", show_default=False)
+        str | None, typer.Argument(help="coco17 or coco_stuff; without a name they are listed.", show_default=False)
     ] = None,
     split: Annotated[
         list[str] | None,
         typer.Option(help="train2017 or val2017; may be given twice.", show_default="both"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The directory; run again to go on after a stop.")] = DIRECTORY,
+    out: Annotated[
+        Path, typer.Option(help="Directory for the collection; run again to go on where it stopped.")
+    ] = DIRECTORY,
     mirror: Annotated[
-        str | None, typer.Option(help="A URL below which the archives lie by their names.", envvar="CONDSET_MIRROR")
+        str | None,
+        typer.Option(help="Mirror: a URL below which the archives lie under their own names.", envvar="CONDSET_MIRROR"),
     ] = None,
     sums: Annotated[
-        Path | None, typer.Option(help="What sha256sum wrote, for a mirror of archives other than the published ones.")
+        Path | None,
+        typer.Option(help="File written by sha256sum, for a mirror whose archives are not the published ones."),
     ] = None,
-    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Leaves the zips beside their files.")] = False,
+    keep_archives: Annotated[
+        bool, typer.Option("--keep-archives", help="Keep the zip archives after they are unpacked.")
+    ] = False,
 ) -> None:
     """Download a collection, check it and unpack it. Run it again to go on after a stop."""
     if collection is None:

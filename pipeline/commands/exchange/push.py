@@ -12,11 +12,14 @@ from pipeline.commands.say import say
 
 
 def push(
-    dataset: Annotated[str, typer.Argument(help="A complete data set's directory.", show_default=False)],
+    dataset: Annotated[str, typer.Argument(help="Directory of a complete data set.", show_default=False)],
     repository: Annotated[
-        str, typer.Argument(metavar="REPO", help="user/name on the hub; it is made if need be.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="REPO", help="user/name on the hub; it is created if it is not there.", show_default=False
+        ),
     ],
-    private: Annotated[bool, typer.Option("--private", help="Makes the repository private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
 ) -> None:
     """Upload a data set to a Hugging Face hub (HF_ENDPOINT, HF_TOKEN). Push again to go on after an interruption."""
     from huggingface_hub import HfApi

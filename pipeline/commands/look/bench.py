@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from pipeline.bench.measure import Table
     from pipeline.bench.networks import Timing
 
-app = typer.Typer(help="Measure this machine, beside the reference implementations.", no_args_is_help=True)
+app = typer.Typer(help="Measure the speed of this machine, beside the reference implementations.", no_args_is_help=True)
 
 ImagesTimed = Annotated[
-    int | None, typer.Option(min=1, help="Images that are timed in each round; if not given, enough for the device.")
+    int | None, typer.Option(min=1, help="Images timed in each round; by default as many as the device needs.")
 ]
-Rounds = Annotated[int, typer.Option(min=1, help="Rounds; the medians are compared.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Number of rounds; their medians are compared.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device that the networks run on.")]
 WeightsDir = Annotated[
-    Path | None, typer.Option(help="Where weights lie; random ones serve as well.", envvar="CONDSET_WEIGHTS")
+    Path | None,
+    typer.Option(
+        help="Directory of the weights; random ones are as fast and are used for those that are missing.",
+        envvar="CONDSET_WEIGHTS",
+    ),
 ]
-Images = Annotated[int, typer.Option("--images", min=1, help="Estimate how long so many images take here.")]
+Images = Annotated[
+    int, typer.Option("--images", min=1, help="Also estimate how long this many images take on this machine.")
+]
 ESTIMATED_IMAGES = 600_000
 
 
@@ -36,7 +42,7 @@ def _multiple_of_64(size_pixels: int) -> int:
     return size_pixels
 
 
-Size = Annotated[int, typer.Option(min=64, callback=_multiple_of_64, help="Side of the images in pixels.")]
+Size = Annotated[int, typer.Option(min=64, callback=_multiple_of_64, help="Width and height of the images in pixels.")]
 
 
 @app.command()
@@ -99,7 +105,11 @@ def prepare(
     device: Device = "auto",
     images: Images = ESTIMATED_IMAGES,
     every_condition: Annotated[
-        bool, typer.Option("--every-condition", help="All six in one pass, beside their networks alone; no plain loop.")
+        bool,
+        typer.Option(
+            "--every-condition",
+            help="Measure all six conditions in one pass and their networks alone, without the plain loop.",
+        ),
     ] = False,
     weights_dir: WeightsDir = None,
     as_json: AsJson = False,

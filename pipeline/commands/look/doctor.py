@@ -26,10 +26,15 @@ def command(check_ray: "Callable[[], Finding]") -> Callable[..., None]:
 
     def doctor(
         weights_dir: Annotated[
-            Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
+            Path | None,
+            typer.Option(help="Directory of the weights, one folder for each model.", envvar="CONDSET_WEIGHTS"),
         ] = None,
-        network: Annotated[bool, typer.Option("--network", help="Ask the servers of the weights too.")] = False,
-        ray: Annotated[bool, typer.Option("--ray", help="Start a local Ray instance and stop it again.")] = False,
+        network: Annotated[
+            bool, typer.Option("--network", help="Also ask the servers that the weights come from.")
+        ] = False,
+        ray: Annotated[
+            bool, typer.Option("--ray", help="Also start a local Ray instance, run a task on it and stop it.")
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         """Say what of this machine and this installation works, and what to do about the rest."""

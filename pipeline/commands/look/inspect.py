@@ -14,12 +14,13 @@ from pipeline.commands.options import AsJson
 def inspect(
     dataset: Annotated[str, typer.Argument(help="A data set's directory.", show_default=False)],
     sheet: Annotated[
-        Path | None, typer.Option(help="Draws some samples with all their conditions and captions as one picture.")
+        Path | None, typer.Option(help="Draw some samples with their conditions and captions into this picture.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many samples the sheet shows.")] = 6,
+    rows: Annotated[int, typer.Option(min=1, help="Number of samples in the picture.")] = 6,
     as_json: AsJson = False,
     samples: Annotated[
-        int, typer.Option(min=0, help="How many samples the statistics are over, evenly spread; 0 is all of them.")
+        int,
+        typer.Option(min=0, help="Number of samples that statistics are computed from, evenly spread; 0 takes all."),
     ] = 1000,
 ) -> None:
     """Show what is in a data set: counts, sizes, captions, licences, rejections and statistics of every condition."""

@@ -12,7 +12,9 @@ from pipeline.commands.options import AsJson, Dataset, Device, WeightsDir, weigh
 
 def verify(
     dataset: Dataset,
-    deep: Annotated[bool, typer.Option("--deep", help="Compute every condition again from the stored images.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also compute every condition again from the stored images and compare.")
+    ] = False,
     weights_dir: WeightsDir = None,
     device: Device = None,
     as_json: AsJson = False,

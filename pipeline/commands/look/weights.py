@@ -14,10 +14,10 @@ import typer
 if TYPE_CHECKING:
     from stages.weights.store import WeightsFile, WeightsStore
 
-app = typer.Typer(no_args_is_help=True, help="Every network's weights: list them, download them, check them.")
+app = typer.Typer(no_args_is_help=True, help="List, download and check the weights of all networks.")
 
 WeightsDir = Annotated[
-    Path | None, typer.Option(help="Where weights lie, as <model>/<file>.", envvar="CONDSET_WEIGHTS")
+    Path | None, typer.Option(help="Directory of the weights, one folder for each model.", envvar="CONDSET_WEIGHTS")
 ]
 
 
@@ -31,7 +31,9 @@ def list_models(weights_dir: WeightsDir = None) -> None:
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME ...|all", help="As `condset weights list` shows them.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME ...|all", help="Names as `condset weights list` shows them.")
+    ],
     weights_dir: WeightsDir = None,
 ) -> None:
     """Download models into --weights-dir, or into the local caches; what is there already is only checked."""

@@ -17,7 +17,7 @@ def compact(
     dataset: Dataset,
     out: Annotated[str, typer.Option(help="The new data set's directory; run again to go on.", show_default=False)],
     layer: Annotated[
-        list[str] | None, typer.Option(help="Folds in this layer; may be given several times.", show_default="all")
+        list[str] | None, typer.Option(help="A layer to fold in; may be given several times.", show_default="all")
     ] = None,
 ) -> None:
     """Fold layers into the samples: one tar for each shard, byte for byte as if all had been prepared at once."""

@@ -18,19 +18,19 @@ def encode(
     dataset: Dataset,
     model: Annotated[
         str,
-        typer.Option(help="A Stable Diffusion in diffusers' layout: a directory, or a hub id.", show_default=False),
+        typer.Option(help="Stable Diffusion model in diffusers' layout: a directory or a hub id.", show_default=False),
     ],
-    revision: Annotated[str | None, typer.Option(help="Of the hub's repository.")] = None,
-    variant: Annotated[str | None, typer.Option(help="Of the weights' files, such as fp16.")] = None,
-    dtype: Annotated[Dtype, typer.Option(help="That the VAE runs in; stored are 16 bits.")] = "auto",
+    revision: Annotated[str | None, typer.Option(help="Revision of the hub's repository.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Variant of the weight files, such as fp16.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the VAE; the latents are stored in 16 bits.")] = "auto",
     executor: Executors = ExecutorName.RAY,
     ray_address: RayAddress = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Encoding workers.", show_default="as the machine allows")
+        int | None, typer.Option(min=1, help="Number of workers that encode.", show_default="as the machine allows")
     ] = None,
     device: Device = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at once.", show_default="1 on a CPU, 16 on CUDA")
+        int | None, typer.Option(min=1, help="Images that are encoded at once.", show_default="1 on a CPU, 16 on CUDA")
     ] = None,
 ) -> None:
     """Encode a data set's images once, as the layer latents, for training. Run it again to go on after a stop."""

@@ -32,18 +32,20 @@ if TYPE_CHECKING:
 def prepare(
     config: Config,
     out: Out = None,
-    onto: Annotated[str | None, typer.Option(help="A complete data set: adds the conditions to it as a layer.")] = None,
+    onto: Annotated[str | None, typer.Option(help="Add the conditions to this complete data set, as a layer.")] = None,
     executor: Executors = ExecutorName.RAY,
     ray_address: RayAddress = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Annotating workers.", show_default="as the machine allows")
+        int | None,
+        typer.Option(min=1, help="Number of workers that compute conditions.", show_default="as the machine allows"),
     ] = None,
     device: Device = None,
     weights_dir: WeightsDir = None,
     retry_rejected: Annotated[
-        str | None, typer.Option(metavar="REASON,...", help="Try samples again that were rejected for these reasons.")
+        str | None,
+        typer.Option(metavar="REASON,...", help="Try again the samples that were rejected for these reasons."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows of the source.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N rows of the source.")] = None,
     set_: Sets = None,
 ) -> None:
     """Make a data set: images, captions and conditions in WebDataset shards. Run it again to go on after a stop."""

@@ -12,7 +12,7 @@ from pipeline.commands.say import say
 
 def remove(
     dataset: Dataset,
-    keys: Annotated[Path, typer.Option(help="A text file with a key a line.", show_default=False)],
+    keys: Annotated[Path, typer.Option(help="Text file with one key on each line.", show_default=False)],
 ) -> None:
     """Take samples out of a data set and its layers for good. Run it again to go on after a stop."""
     from pipeline.dataset.storage import Directory

@@ -23,13 +23,19 @@ def select(
         ),
     ],
     where: Annotated[
-        str | None, typer.Option(metavar="CONDITION", help="Such as 'aesthetic > 6 and width >= 512'.")
+        str | None,
+        typer.Option(
+            metavar="CONDITION", help="Keep the samples for which this holds, such as 'aesthetic > 6 and width >= 512'."
+        ),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(metavar="SHARE...", help="Parts by the keys' hashes, such as '0.98 0.02', one --out for each."),
+        typer.Option(
+            metavar="SHARE...",
+            help="Split by the hashes of the keys into such shares as '0.98 0.02', with one --out for each.",
+        ),
     ] = None,
-    keys: Annotated[Path | None, typer.Option(help="A text file with a key a line.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Text file with one key on each line.")] = None,
 ) -> None:
     """Take some samples of a data set, with its layers, byte for byte, into new ones."""
     from pipeline.dataset.reader import open_dataset
