@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from pipeline.commands.exchange.fetch import fetch
-from pipeline.commands.exchange.push import push
 from pipeline.commands.look import bench, doctor, weights
 from pipeline.commands.look.inspect import inspect
 from pipeline.commands.look.verify import verify
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    for command in (fetch, prepare, verify, inspect, push, encode, compact, select, remove):
+    for command in (fetch, prepare, verify, inspect, encode, compact, select, remove):
         app.command()(command)
     app.add_typer(weights.app, name="weights")
     app.add_typer(bench.app, name="bench")

@@ -17,6 +17,7 @@ from train.commands.bench_load import bench_load
 from train.commands.bench_train import bench_train
 from train.commands.evaluate import evaluate
 from train.commands.export import export
+from train.commands.push import push
 from train.commands.quickstart import quickstart
 from train.commands.sample import sample
 from train.commands.train import train
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 mount(app)
-for command in (train, sample, export, quickstart, train_base):
+for command in (train, sample, export, push, quickstart, train_base):
     app.command()(command)
 bench_app.command("load")(bench_load)
 app.command("eval")(evaluate)

@@ -1,32 +1,15 @@
-"""`condset push DATASET REPO [--private]`: publish a data set on a Hugging Face hub.
-
-Nothing heavy is imported at module level: `condset --help` loads this file.
-"""
-
-from typing import Annotated
-
-import typer
+"""Publishing a data set on a Hugging Face hub: the part of `condset push` that knows data sets."""
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.say import say
 
 
-def push(
-    dataset: Annotated[str, typer.Argument(help="Directory of a complete data set.", show_default=False)],
-    repository: Annotated[
-        str,
-        typer.Argument(
-            metavar="REPO", help="user/name on the hub; it is created if it is not there.", show_default=False
-        ),
-    ],
-    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
-) -> None:
-    """Upload a data set to a Hugging Face hub (HF_ENDPOINT, HF_TOKEN). Push again to go on after an interruption."""
+def push_dataset(dataset: str, repository: str, private: bool) -> str:
+    """Upload a data set, or go on with it; returns its address."""
     from huggingface_hub import HfApi
 
     from pipeline.dataset.storage import Directory
-    from pipeline.publish.push import push as upload
+    from pipeline.publish.push import push
 
     with resumable("what is uploaded stays"):
-        address = upload(Directory(dataset), repository, private, HfApi(library_name="condset"), say)
-    typer.echo(f"pushed to {address}")
+        return push(Directory(dataset), repository, private, HfApi(library_name="condset"), say)

@@ -224,7 +224,9 @@ def test_the_sheet_is_written_beside_the_report(scenes: Path, tmp_path: Path) ->
         assert sheet.format == "PNG"
 
 
-@pytest.mark.parametrize("module", ["pipeline.commands.look.inspect", "pipeline.commands.exchange.push"])
+@pytest.mark.parametrize(
+    "module", ["pipeline.commands.look.inspect", "pipeline.commands.exchange.push", "train.commands.push"]
+)
 def test_the_help_page_imports_nothing_heavy(module: str) -> None:
     heavy = ("torch", "numpy", "PIL", "huggingface_hub", "pyarrow", "pydantic", "rich.table")
     script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

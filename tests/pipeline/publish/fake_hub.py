@@ -1,4 +1,4 @@
-"""A Hugging Face hub on localhost: as much of its API as an upload by huggingface_hub uses.
+"""A Hugging Face hub on localhost: as much of its API as an upload by huggingface_hub, and loading by datasets, use.
 
 Every file is a "regular" one, sent within the commit; or, with `large_files`, tars go through git LFS.
 """
@@ -6,14 +6,18 @@ Every file is a "regular" one, sent within the commit; or, with `large_files`, t
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_of_the_test"
+SHA = "0" * 40
+"""The one revision that there is."""
+RESOLVE = re.compile(r"/(?:datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)")
 
 
 @dataclass
@@ -57,18 +61,43 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        path = unquote(urlsplit(self.path).path)
         if not self._is_authorised():
             return
-        repository, _, tree = path.removeprefix("/api/datasets/").removesuffix("/revision/main").partition("/tree/")
+        if match := RESOLVE.fullmatch(path):
+            self._send_file(*match.groups())
+            return
+        repository, _, tree = re.sub(r"/revision/\w+$", "", _in_api(path)).partition("/tree/")
         if repository not in self.hub.repositories:
             self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         elif tree:
             files = self.hub.repositories[repository]
-            self._answer(200, [_entry(name, content) for name, content in files.items()])
+            folder = tree.partition("/")[2]
+            inside = _inside(files, folder, is_deep="recursive=true" in urlsplit(self.path).query.lower())
+            if inside:
+                self._answer(200, inside)
+            else:
+                self._answer(404, {"error": "no such folder"}, {"X-Error-Code": "EntryNotFound"})
         else:
             private = repository in self.hub.private
-            self._answer(200, {"id": repository, "private": private, "sha": "0" * 40, "siblings": [], "tags": []})
+            siblings = [{"rfilename": name} for name in self.hub.repositories[repository]]
+            self._answer(200, {"id": repository, "private": private, "sha": SHA, "siblings": siblings, "tags": []})
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _send_file(self, repository: str, name: str) -> None:
+        content = self.hub.repositories.get(repository, {}).get(name)
+        if content is None:
+            self._answer(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
+            return
+        self.send_response(200)
+        headers = {"Content-Length": len(content), "ETag": f'"{_git_oid(content)}"', "X-Repo-Commit": SHA}
+        for header, value in headers.items():
+            self.send_header(header, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
 
     def do_PUT(self) -> None:
         content = self._body()
@@ -85,12 +114,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._create(json.loads(body))
         elif path == "/api/validate-yaml":
             self._answer(200, {"errors": [], "warnings": []})
+        elif "/paths-info/" in path:
+            self._paths_info(_in_api(path).partition("/paths-info/")[0], body)
         elif path.endswith("/preupload/main"):
-            self._preupload(path.split("/preupload/")[0].removeprefix("/api/datasets/"), json.loads(body))
+            self._preupload(_in_api(path).split("/preupload/")[0], json.loads(body))
         elif path.endswith("/info/lfs/objects/batch"):
             self._batch(json.loads(body))
         elif path.endswith("/commit/main"):
-            self._commit(path.split("/commit/")[0].removeprefix("/api/datasets/"), body)
+            self._commit(_in_api(path).split("/commit/")[0], body)
         else:
             self._answer(404, {"error": f"no such place: {path}"})
 
@@ -104,7 +135,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.repositories[name] = {".gitattributes": b""}
             if wanted.get("visibility") == "private":
                 self.hub.private.add(name)
-        self._answer(status, {"url": f"{self.hub.url}/datasets/{name}", "error": "You already created this repo"})
+        folder = "datasets/" if wanted.get("type") == "dataset" else ""
+        self._answer(status, {"url": f"{self.hub.url}/{folder}{name}", "error": "You already created this repo"})
+
+    def _paths_info(self, repository: str, body: bytes) -> None:
+        files = self.hub.repositories.get(repository, {})
+        wanted = parse_qs(body.decode()).get("paths", []) if not body.startswith(b"{") else json.loads(body)["paths"]
+        folders = [name for name in wanted if any(path.startswith(f"{name}/") for path in files)]
+        entries = [_entry(name, files[name]) for name in wanted if name in files]
+        self._answer(200, [*entries, *map(_folder, folders)])
 
     def _preupload(self, repository: str, wanted: dict[str, list[dict[str, str]]]) -> None:
         there = self.hub.repositories[repository]
@@ -165,7 +204,26 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _inside(files: dict[str, bytes], folder: str, is_deep: bool) -> list[dict[str, object]]:
+    """The entries of a folder, of those below it too if it is listed deep."""
+    prefix = f"{folder}/" if folder else ""
+    below = {name.removeprefix(prefix): name for name in files if name.startswith(prefix)}
+    folders = {name.partition("/")[0] for name in below if "/" in name}
+    here = [_entry(name, files[name]) for short, name in below.items() if is_deep or "/" not in short]
+    return [*here, *(_folder(prefix + name) for name in sorted(folders))]
+
+
+def _folder(path: str) -> dict[str, object]:
+    return {"type": "directory", "path": path, "size": 0, "oid": SHA}
+
+
+def _in_api(path: str) -> str:
+    """The path without the part that says whether it is of a data set or a model."""
+    return re.sub(r"^/api/(datasets|models)/", "", path)
 
 
 def _entry(path: str, content: bytes) -> dict[str, object]:

@@ -1,5 +1,9 @@
 """`condset push` against a hub on localhost."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +20,7 @@ from pipeline.run import prepare
 from stages.errors import ConfigError, ManifestError
 from stages.weights.store import WeightsStore
 from tests.pipeline.conftest import Make, Run, tree
+from tests.pipeline.dataset.test_reader import add_layer
 from tests.pipeline.publish.fake_hub import TOKEN, Hub, fake_hub
 
 
@@ -179,3 +184,28 @@ def test_a_hub_that_does_not_answer_is_one_line(data_set: Path) -> None:
     assert message.startswith("push to me/scenes must reach http://127.0.0.1:9, got ")
     assert message.endswith("; fix that and push again: what is there already is not sent twice")
     assert "\n" not in message
+
+
+LOAD = """
+import json, sys
+from datasets import load_dataset
+
+found = {}
+for configuration in (None, "canny"):
+    for sample in load_dataset("me/scenes", configuration, split="train"):
+        found.setdefault(sample["__key__"], []).append(sorted(name for name in sample if not name.startswith("__")))
+print(json.dumps(found))
+"""
+
+
+def test_a_data_set_with_a_layer_is_read_back_by_datasets(
+    data_set: Path, make_config: Make, hub: Hub, tmp_path: Path
+) -> None:
+    add_layer(data_set, {"kind": "canny"}, make_config)
+    push_quietly(data_set, hub)
+    places = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+    program = [sys.executable, "-W", "ignore", "-c", LOAD]
+    loaded = subprocess.run(program, env=os.environ | places, capture_output=True, text=True, check=False)
+    assert loaded.returncode == 0, loaded.stderr
+    expected = [["color.png", "jpg", "json", "txt"], ["canny.png"]]
+    assert json.loads(loaded.stdout) == {f"{number:09d}": expected for number in range(12)}
