@@ -44,7 +44,8 @@ def prepare_layer(
     there = {entry.name for entry in manifest.conditions} & set(conditions)
     if there:
         raise ConfigError(
-            f"annotators must be new to {base}, got {', '.join(sorted(there))} which it has; leave them out"
+            f"annotators must add conditions that {base} does not have, got {', '.join(sorted(there))}; leave "
+            "out what it has"
         )
     layer_config = changed(
         base_config(base, manifest),

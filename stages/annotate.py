@@ -163,8 +163,8 @@ def annotate_in_halves(annotator: Annotator, batch: Sequence[LoadedSample]) -> l
         if len(batch) == 1:
             size = "x".join(str(side) for side in batch[0].image_hwc.shape[1::-1])
             raise WorkerError(
-                f"{type(annotator).__name__} must have GPU memory for one {size} image, got {error}; "
-                "use a smaller size_pixels or fewer annotators"
+                f"one {size} image must fit in the GPU's memory with {type(annotator).__name__}, got {error}; use a "
+                "smaller size_pixels or fewer annotators"
             ) from error
     torch.cuda.empty_cache()
     middle = len(batch) // 2

@@ -26,7 +26,7 @@ def _describe(problem: "ErrorDetails") -> str:
     name, got = setting_name(problem), repr(str(problem["input"])[:80])
     match problem["type"]:
         case "extra_forbidden":
-            return f"{name} is no setting; see the neighbouring settings for its spelling"
+            return f"{name} is not a setting; compare its spelling with the settings beside it"
         case "missing":
             return f"{name} is missing"
         case "value_error":  # raised by a validator of ours, which says what it got

@@ -106,7 +106,7 @@ def check_description(about: Description, base: Description | None) -> Iterator[
     A layer is held against the data set below it, `base`.
     """
     if not about.manifest.complete:
-        yield Problem("", "", "dataset.json must be of what is complete, got one still being made; prepare again")
+        yield Problem("", "", "dataset.json must be of a complete data set, got one still being made; prepare again")
     for name, expected, got in _derived_values(about.manifest, about.config, base):
         if expected != got:
             yield Problem("", "", f"dataset.json {name} must be {expected!r}, got {got!r}; {REMAKE_MANIFEST}")

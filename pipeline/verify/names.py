@@ -41,7 +41,12 @@ def check_names(
             yield from _foreign(f"{SHARDS}/{name}")
     with contextlib.suppress(ShardCorrupt):  # which is reported with its shard
         for name in replaced_tars(directory):
-            yield Problem("", "", f"{SHARDS}/{name} must be gone with the retry that replaced it; prepare again")
+            yield Problem(
+                "",
+                "",
+                f"{SHARDS}/{name} must have been removed by the retry that replaced it, got it still there; prepare "
+                "again",
+            )
 
 
 def check_parts(directory: Directory, index: Index) -> Iterator[Problem]:
@@ -52,6 +57,8 @@ def check_parts(directory: Directory, index: Index) -> Iterator[Problem]:
 
 def _foreign(name: str) -> Iterator[Problem]:
     if name.endswith(PARTIAL):
-        yield Problem("", "", f"{name} must be gone with the run that left it, got it still there; prepare again")
+        yield Problem(
+            "", "", f"{name} must have been removed by the run that wrote it, got it still there; prepare again"
+        )
     elif not name.rpartition("/")[2].startswith("."):
         yield Problem("", "", f"{name} must not be there: it belongs to none of the shards and files; remove it")

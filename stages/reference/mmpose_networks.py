@@ -191,7 +191,9 @@ def load_estimator_weights(estimator: Estimator, file: WeightsFile) -> None:
         missing = trained.intersection(network.load_state_dict(state, strict=False).missing_keys)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"weights {file.path} must be of this network, got {reason}; give another file") from error
+        raise WeightsError(
+            f"weights {file.path} must be those of this network, got {reason}; give another file"
+        ) from error
     if missing:
         raise WeightsError(
             f"weights {file.path} must hold all {len(trained)} tensors of this network, got a file without "

@@ -174,8 +174,8 @@ def _own_lacks_raised() -> Iterator[None]:
         if error.errno not in OUR_OWN_LACK or (error.errno == errno.EADDRNOTAVAIL and to_ipv6):
             raise
         raise SourceError(
-            f"fetching must open a connection, got {os.strerror(error.errno)} on this machine; lower fetch.concurrency "
-            "or raise its limits"
+            f"this machine must be able to open another connection, got {os.strerror(error.errno)}; lower "
+            "fetch.concurrency or raise its limits"
         ) from error
 
 

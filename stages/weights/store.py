@@ -102,7 +102,7 @@ class WeightsStore:
             return file if wanted == file.path else WeightsFile(_copied(file.path, wanted), file.sha256)
         except OSError as error:
             raise WeightsError(
-                f"weights of {name} must have a place to go, got {error}; choose another --weights-dir"
+                f"the directory for the weights of {name} must be writable, got {error}; choose another --weights-dir"
             ) from error
 
     def _model(self, name: str) -> Model:
@@ -122,7 +122,7 @@ class WeightsStore:
         """Download `model` to where it belongs; from the hub, into the hub's cache, where other programs look too."""
         reason = _why_unreachable(model)
         if reason is not None:
-            raise WeightsError(self._missing(model, f", and no way to its server: {reason}"))
+            raise WeightsError(self._missing(model, f", and its server cannot be reached: {reason}"))
         if isinstance(model.source, HubFile):
             return self._from_hub(model, model.source)
         destination = next(self._directories(), cache_directory()) / model.file
@@ -137,7 +137,7 @@ class WeightsStore:
             return Path(hf_hub_download(source.repository, source.filename))
         except hub_failures() as error:
             said = " ".join(str(error).split())
-            raise WeightsError(self._missing(model, f", and no answer from the hub: {said}")) from error
+            raise WeightsError(self._missing(model, f", and the hub answered: {said}")) from error
 
     def _missing(self, model: Model, attempt: str = "") -> str:
         directories = list(self._directories())

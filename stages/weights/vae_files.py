@@ -83,7 +83,7 @@ def _downloaded(model: str, revision: str | None, variant: str | None) -> Path:
 
     reason = why_hub_unreachable(model, CONFIG, revision)
     if reason is not None:
-        raise WeightsError(_missing(model, variant, f"no way to the hub: {reason}"))
+        raise WeightsError(_missing(model, variant, f"the hub cannot be reached: {reason}"))
     try:
         for name in _names(variant):
             wanted = [CONFIG, f"{FOLDER}/{name}"]
@@ -92,9 +92,9 @@ def _downloaded(model: str, revision: str | None, variant: str | None) -> Path:
                 break
     except hub_failures() as error:
         said = " ".join(str(error).split())
-        raise WeightsError(_missing(model, variant, f"no such files on the hub: {said}")) from error
+        raise WeightsError(_missing(model, variant, f"the hub does not have these files: {said}")) from error
     if not (directory / Path(CONFIG).name).is_file():
-        raise WeightsError(_missing(model, variant, f"a repository on the hub without {CONFIG}"))
+        raise WeightsError(_missing(model, variant, f"the repository on the hub has no {CONFIG}"))
     return directory
 
 
@@ -102,6 +102,6 @@ def _missing(model: str, variant: str | None, attempt: str) -> str:
     names = " or ".join(_names(variant))
     return (
         f"model {model} must be a directory with {CONFIG}, or a hub id whose {FOLDER} holds {names}, got no such "
-        f"directory, none in the hub's cache and {attempt}; correct the path, or run `hf download {model}` where there "
-        "is a network"
+        f"directory, nothing in the hub's cache, and {attempt}; correct the path, or run `hf download {model}` where "
+        "there is a network"
     )

@@ -122,13 +122,13 @@ def test_the_tab_key_completes_commands() -> None:
         (["--out", "{tmp}", "--executor", "inline", "--ray-address", "x"], "--ray-address must go with --executor ray"),
         (
             ["--out", "{tmp}", "--onto", "{tmp}"],
-            "prepare must have either --out DIR for a new data set or --onto DATASET",
+            "prepare must be given either --out DIR for a new data set or --onto DATASET for a layer, got both",
         ),
-        ([], "prepare must have either --out DIR"),
+        ([], "for a layer, got neither"),
         (["--onto", "{tmp}"], "dataset.json must be a data set's manifest, got none"),
         (
             ["--onto", "{tmp}", "--retry-rejected", "timeout"],
-            "--retry-rejected must go with --out, got --onto; a layer rejects what its network cannot see",
+            "--retry-rejected must be given with --out, got --onto; what a layer rejects would be rejected again",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_setting_can_be_overridden_with_a_toml_value_or_a_bare_word(small: Pat
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("image.qualty=80", "image.qualty is no setting"),
+        ("image.qualty=80", "image.qualty is not a setting"),
         (
             "source.kind='coc'",
             "source: Input tag 'coc' found using 'kind' does not match any of the expected tags: 'coco'",

@@ -109,7 +109,9 @@ def test_each_record_is_bound_to_the_record_below(make_config: Make, data_set: P
 
 
 def test_a_condition_that_is_there_already_is_refused(make_config: Make, data_set: Path) -> None:
-    with pytest.raises(ConfigError, match=r"annotators must be new to .*, got color which it has; leave them out"):
+    with pytest.raises(
+        ConfigError, match=r"annotators must add conditions that .* does not have, got color; leave out what it has"
+    ):
         add(make_config(), data_set)
 
 

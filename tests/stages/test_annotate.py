@@ -173,6 +173,6 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
 
 def test_one_image_that_does_not_fit_is_said_in_one_line() -> None:
     with pytest.raises(
-        WorkerError, match="Brightness must have GPU memory for one 64x64 image, got full; use a smaller"
+        WorkerError, match="one 64x64 image must fit in the GPU's memory with Brightness, got full; use a smaller"
     ):
         annotate_in_halves(Brightness(most=0), [load_pixels(stored(1))])

@@ -28,7 +28,7 @@ class Outer(Settings):
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
-        ({"inner": {"count": 2}, "nam": "x"}, "nam is no setting; see the neighbouring settings for its spelling"),
+        ({"inner": {"count": 2}, "nam": "x"}, "nam is not a setting; compare its spelling with the settings beside it"),
         ({"inner": {}}, "inner.count is missing"),
         ({"inner": {"count": 3}}, "inner.count: must be even, got 3; add 1"),
         ({"inner": {"count": 2.5}}, "inner.count: must be a whole number, got '2.5'"),

@@ -80,7 +80,7 @@ def test_a_recipe_can_be_split_over_four_gpus() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("loop.max_step=1", r"loop\.max_step is no setting; see the neighbouring settings for its spelling"),
+        ("loop.max_step=1", r"loop\.max_step is not a setting; compare its spelling with the settings beside it"),
         ("loop.max_steps=0", r"loop\.max_steps: Input should be greater than or equal to 1, got '0'"),
         ("condition=latents", "condition must be one that an adapter is trained on, got 'latents'; latents are images"),
         ("condition=scribble", r"condition: Input should be 'sketch', .*, got 'scribble'"),

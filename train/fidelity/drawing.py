@@ -96,7 +96,7 @@ class Drawing:
         base = load_base(self.diffusion, device, self.resolved_dtype(device))
         if base.identity != self.base:
             raise ConfigError(
-                f"base of a worker must be that of the driver, {self.base[:12]}, got {base.identity[:12]}; "
+                f"the base model of a worker must be the driver's, {self.base[:12]}, got {base.identity[:12]}; "
                 "give --base a directory that is the same on every node"
             )
         modules = [adapter.open().to(base.device).to(memory_format=torch.channels_last) for adapter in self.adapters]

@@ -175,8 +175,8 @@ def _check_samples(job: EvaluationJob, held_out: HeldOut, fidelities: Sequence[F
         members = (held_out.members(sample) for sample in range(held_out.samples))
         if all(fidelity.score(each, each) is None for each in members):
             raise ConfigError(
-                f"--data {job.data} must have something to measure of {data.condition.name} in its first "
-                f"{held_out.samples} samples, got nothing, such as no person; raise --samples"
+                f"--data {job.data} must show something that {data.condition.name} measures in its first "
+                f"{held_out.samples} samples, got nothing (no person, for example); raise --samples"
             )
 
 

@@ -102,7 +102,7 @@ def extracted(made: TrainingSet, held_out: HeldOut) -> list[Place]:
         key = hashed_key(place_in_tar(held_out, picture))
         if key not in places:
             raise ConfigError(
-                f"{made.directory} must have all {held_out.pictures} pictures, got none of "
+                f"{made.directory} must have all {held_out.pictures} pictures, got none for "
                 f"{held_out.picture_key(picture)}; see its rejected.jsonl"
             )
         found.append(places[key])

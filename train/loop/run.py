@@ -79,7 +79,9 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
         checkpoint = last_checkpoint(job.run)
         position = load_checkpoint(checkpoint, optimization) if checkpoint else Position(0, 0)
     if len({each.step for each in worker.gather(position)}) > 1:
-        raise ConfigError(f"--out {job.run} must be a directory that every worker sees, got others; use a shared one")
+        raise ConfigError(
+            f"--out {job.run} must be one directory for all workers, got several; use one on a shared file system"
+        )
     watch.say(_opening(job, prepared, position))
     if checkpoint and position.step >= loop.max_steps:
         return TrainSummary(position.step, 0, 0.0, checkpoint)

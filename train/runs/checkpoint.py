@@ -179,7 +179,8 @@ def load_named(network: "nn.Module", tensors: "Mapping[str, Tensor]", where: str
         here = tuple(wanted[name].shape) if name in wanted else "none"
         if there != here:
             raise CheckpointError(
-                f"{where} {name} must have shape {here}, got {there}; give the adapter.kind and condition it is of"
+                f"{where} {name} must have shape {here}, got {there}; set the adapter.kind and condition that it was "
+                "trained with"
             )
     network.load_state_dict(dict(tensors))
 

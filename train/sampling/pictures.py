@@ -124,11 +124,14 @@ def _size(job: SampleJob, controls: Sequence[OpenedControl]) -> tuple[int, int]:
     """Settle the width and height of the pictures, which all condition pictures must have."""
     if not controls:
         if job.size_pixels is None:
-            raise ConfigError("--size must be given without --adapter, got none; give for example --size 512x512")
+            raise ConfigError(
+                "--size must be given if there is no --adapter, got none; give for example --size 512x512"
+            )
         return job.size_pixels
     if job.size_pixels is not None:
         raise ConfigError(
-            f"--size must go without --adapter, got {_times(job.size_pixels)}; a picture has the size of its condition"
+            f"--size must be left out with --adapter, got {_times(job.size_pixels)}; a picture has the size of its "
+            "condition"
         )
     first, *others = controls
     for other in others:

@@ -62,10 +62,13 @@ def prepare(
     settings = load_config(config, overrides, PrepareConfig)
     chosen = choose_executor(executor, ray_address)
     if (out is None) == (onto is None):
-        raise ConfigError("prepare must have either --out DIR for a new data set or --onto DATASET for a layer")
+        got = "neither" if out is None else "both"
+        raise ConfigError(
+            f"prepare must be given either --out DIR for a new data set or --onto DATASET for a layer, got {got}"
+        )
     if onto is not None and retry_rejected is not None:
         raise ConfigError(
-            "--retry-rejected must go with --out, got --onto; a layer rejects what its network cannot see"
+            "--retry-rejected must be given with --out, got --onto; what a layer rejects would be rejected again"
         )
     if onto is not None:
         run_layer(settings, onto, chosen, weights_dir)

@@ -63,8 +63,8 @@ def load_person_detector(file: WeightsFile, device: str, person_threshold: float
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
-            f"detector_weights {file.path} must be of torchvision's fasterrcnn_resnet50_fpn, got {reason}; "
-            "give another file"
+            f"detector_weights {file.path} must hold the weights of torchvision's fasterrcnn_resnet50_fpn, got "
+            f"{reason}; give another file"
         ) from error
     return PersonDetector(network, device, person_threshold)
 

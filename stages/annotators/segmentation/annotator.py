@@ -65,5 +65,7 @@ class SegmentationAnnotator:
 
     def _annotate(self, sample: LoadedSample) -> ConditionMembers | Rejection:
         if sample.labels_hw is None:
-            return Rejection(sample.key, Reason.MISSING_LABELS, "the source must have label maps, got one without")
+            return Rejection(
+                sample.key, Reason.MISSING_LABELS, "the source must have label maps for segmentation, got one without"
+            )
         return (ImageMember(PICTURE, sample.labels_hw, self._palette),)

@@ -130,7 +130,7 @@ def test_the_settings_of_fetching_are_checked_and_are_no_part_of_the_fingerprint
 ) -> None:
     with pytest.raises(ConfigError, match=r"fetch\.allow_private_hosts: must be addresses or networks .*'intranet'"):
         make_config(fetch={"allow_private_hosts": ["intranet"]})
-    with pytest.raises(ConfigError, match=r"fetch\.max_size is no setting"):
+    with pytest.raises(ConfigError, match=r"fetch\.max_size is not a setting"):
         make_config(fetch={"max_size": 3})
     with pytest.raises(ConfigError, match=r"test contact: .*X-Other"):
         check_config({"contact": "me\r\nX-Other: header"}, "test", FetchConfig)

@@ -60,7 +60,9 @@ def record_among_the_shards(copy: Copy) -> Said:
 def partial_record(copy: Copy) -> Said:
     (copy.path / "records/0000000.json.0f0f.partial").write_bytes(b"{")
     return Said(
-        "", "", r"^records/0000000\.json\.0f0f\.partial must be gone with the run that left it.*; prepare again$"
+        "",
+        "",
+        r"^records/0000000\.json\.0f0f\.partial must have been removed by the run that wrote it.*; prepare again$",
     )
 
 
@@ -71,12 +73,16 @@ def foreign_file_beside_dataset_json(copy: Copy) -> Said:
 
 def tar_that_a_retry_replaced(copy: Copy) -> Said:
     shutil.copyfile(copy.path / "shards/0000000.tar", copy.path / "shards/0000000.r1.tar")
-    return Said("", "", r"^shards/0000000\.r1\.tar must be gone with the retry that replaced it; prepare again$")
+    return Said(
+        "", "", r"^shards/0000000\.r1\.tar must have been removed by the retry that replaced it.*; prepare again$"
+    )
 
 
 def partial_file(copy: Copy) -> Said:
     (copy.path / "shards/0000000.tar.0f0f.partial").write_bytes(b"half")
-    return Said("", "", r"^shards/0000000\.tar\.0f0f\.partial must be gone with the run that left it.*; prepare again$")
+    return Said(
+        "", "", r"^shards/0000000\.tar\.0f0f\.partial must have been removed by the run that wrote it.*; prepare again$"
+    )
 
 
 def missing_card(copy: Copy) -> Said:
@@ -117,7 +123,7 @@ def wrong_totals(copy: Copy) -> Said:
 
 def incomplete(copy: Copy) -> Said:
     copy.edit_json("dataset.json", lambda fields: fields.update(complete=False))
-    return Said("", "", r"^dataset\.json must be of what is complete, got one still being made; prepare again$")
+    return Said("", "", r"^dataset\.json must be of a complete data set, got one still being made; prepare again$")
 
 
 def other_fingerprint(copy: Copy) -> Said:
@@ -203,5 +209,7 @@ def foreign_file_among_the_parts_of_the_index(copy: Copy) -> Said:
 def partial_part_of_the_index(copy: Copy) -> Said:
     (copy.path / f"{PART}.0f0f.partial").write_bytes(b"half")
     return Said(
-        "", "", r"^index/0000000\.parquet\.0f0f\.partial must be gone with the run that left it.*; prepare again$"
+        "",
+        "",
+        r"^index/0000000\.parquet\.0f0f\.partial must have been removed by the run that wrote it.*; prepare again$",
     )

@@ -70,7 +70,7 @@ def test_an_interrupted_data_set_lacks_its_records_and_nothing_else_is_said(data
     for name in ("shards.jsonl", "rejected.jsonl", "README.md", "records/0000001.json", "records/0000002.json"):
         (data_set / name).unlink()
     assert [str(problem) for problem in check(data_set).problems] == [
-        "dataset.json must be of what is complete, got one still being made; prepare again",
+        "dataset.json must be of a complete data set, got one still being made; prepare again",
         "shards 0000001 to 0000002: records/<shard>.json must be there, got none; prepare again",
     ]
 

@@ -165,5 +165,5 @@ def test_a_missing_tensor_is_an_error_that_names_it(rtmo: Estimator, tmp_path: P
 
 def test_weights_of_another_size_are_refused(rtmo: Estimator, tmp_path: Path) -> None:
     state = dict(rtmo.network.state_dict()) | {"head.dcc.pos_enc": torch.zeros(5, 5)}
-    with pytest.raises(WeightsError, match=r"own\.pth must be of this network, got .*head\.dcc\.pos_enc"):
+    with pytest.raises(WeightsError, match=r"own\.pth must be those of this network, got .*head\.dcc\.pos_enc"):
         load_estimator_weights(rtmo, saved(state, tmp_path))

@@ -149,7 +149,9 @@ def test_an_ipv6_address_out_of_reach_is_a_matter_of_the_url(monkeypatch: pytest
     monkeypatch.setattr("asyncio.selector_events.BaseSelectorEventLoop.sock_connect", _no_address)
     refused = rejection("http://[2606:4700:4700::1111]/a.jpg", changed(retries=0))
     assert refused.reason is Reason.CONNECT
-    with pytest.raises(SourceError, match="fetching must open a connection, got Cannot assign requested address"):
+    with pytest.raises(
+        SourceError, match="this machine must be able to open another connection, got Cannot assign requested address"
+    ):
         fetch("http://1.1.1.1/a.jpg", changed(retries=0))
 
 

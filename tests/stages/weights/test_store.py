@@ -147,7 +147,7 @@ def test_a_server_that_cannot_be_reached_is_the_same_message_with_the_reason(tmp
     with pytest.raises(WeightsError) as caught:
         WeightsStore(models=SMALL).resolve("small")
     assert str(caught.value) == (
-        "weights of small must be in a file folder/small.pth, got none in the cache, and no way to its server:"
+        "weights of small must be in a file folder/small.pth, got none in the cache, and its server cannot be reached:"
         f" Connection refused; run `condset weights fetch small` where there is a network, or put {UNREACHABLE}"
         f" at {tmp_path}/cache/condset/weights/folder/small.pth"
     )
@@ -193,7 +193,9 @@ def test_fetching_into_a_directory_copies_what_is_on_the_machine(tmp_path: Path)
 def test_a_weights_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     put(tmp_path / "cache" / "condset" / "weights")
     (tmp_path / "taken").write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"weights of small must have a place to go, got .*taken.*; choose another"):
+    with pytest.raises(
+        WeightsError, match=r"the directory for the weights of small must be writable, got .*taken.*; choose another"
+    ):
         WeightsStore(tmp_path / "taken", models=SMALL).fetch("small")
 
 

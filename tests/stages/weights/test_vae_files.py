@@ -83,8 +83,8 @@ def test_a_model_that_is_nowhere_on_this_machine_is_named_at_once() -> None:
         vae_directory("owner/model", variant="fp16")
     assert str(caught.value) == (
         "model owner/model must be a directory with vae/config.json, or a hub id whose vae holds "
-        "diffusion_pytorch_model.fp16.safetensors or diffusion_pytorch_model.fp16.bin, got no such directory, none in "
-        "the hub's cache and no way to the hub: HF_HUB_OFFLINE is set; correct the path, or run "
+        "diffusion_pytorch_model.fp16.safetensors or diffusion_pytorch_model.fp16.bin, got no such directory, nothing "
+        "in the hub's cache, and the hub cannot be reached: HF_HUB_OFFLINE is set; correct the path, or run "
         "`hf download owner/model` where there is a network"
     )
 
@@ -92,7 +92,7 @@ def test_a_model_that_is_nowhere_on_this_machine_is_named_at_once() -> None:
 def test_what_the_cache_has_of_another_variant_is_not_enough(cache: Path) -> None:
     cached = put_in_cache(cache, "config.json", "diffusion_pytorch_model.fp16.safetensors")
     assert vae_directory("owner/model", variant="fp16") == cached
-    with pytest.raises(WeightsError, match="no way to the hub"):
+    with pytest.raises(WeightsError, match="the hub cannot be reached"):
         vae_directory("owner/model")
 
 

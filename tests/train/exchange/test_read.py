@@ -118,7 +118,7 @@ def test_an_adapter_of_another_condition_is_refused_by_the_parameter_that_does_n
     with pytest.raises(
         CheckpointError,
         match=r"depth\.safetensors adapter\.conv_in\.weight must have shape \(8, 64, 3, 3\), got \(8, 192, 3, 3\); "
-        r"give the adapter\.kind and condition it is of$",
+        r"set the adapter\.kind and condition that it was trained with$",
     ):
         load_into(small_adapter(), str(tmp_path / "depth.safetensors"))
 

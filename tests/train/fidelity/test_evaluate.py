@@ -205,8 +205,8 @@ def test_data_without_anything_to_measure_are_refused(
     with pytest.raises(ConfigError) as refused:
         run_job(replace(job, runs=(tmp_path / "run",), data=str(data), out=tmp_path / "out"))
     assert str(refused.value) == (
-        f"--data {data} must have something to measure of keypose in its first 2 samples, got nothing, such as no "
-        "person; raise --samples"
+        f"--data {data} must show something that keypose measures in its first 2 samples, got nothing (no person, for "
+        "example); raise --samples"
     )
 
 

@@ -101,7 +101,7 @@ def test_a_picture_that_is_missing_is_named(color_data: Path, tmp_path: Path) ->
     with pytest.raises(ConfigError) as refused:
         extracted(made, made_by.held_out)
     assert str(refused.value) == (
-        f"{tmp_path / 'with'} must have all 10 pictures, got none of 000000009; see its rejected.jsonl"
+        f"{tmp_path / 'with'} must have all 10 pictures, got none for 000000009; see its rejected.jsonl"
     )
 
 

@@ -247,7 +247,7 @@ def test_the_checkpoint_of_another_network_is_refused(start: Start, trained: Opt
     with pytest.raises(
         CheckpointError,
         match=rf"^{checkpoint}/adapter\.safetensors adapter\.body\.0\.in_conv\.bias must have shape \(1,\), got "
-        r"\(4,\); give the adapter\.kind and condition it is of$",
+        r"\(4,\); set the adapter\.kind and condition that it was trained with$",
     ):
         load_checkpoint(checkpoint, other)
 

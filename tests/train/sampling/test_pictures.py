@@ -225,7 +225,7 @@ def test_sides_that_the_base_does_not_divide_are_refused(workshop: Workshop, tmp
 
 def test_without_an_adapter_size_and_base_are_asked_for(workshop: Workshop, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"^--size must be given without --adapter, got none; give for example --size 512x512$"
+        ConfigError, match=r"^--size must be given if there is no --adapter, got none; give for example --size 512x512$"
     ):
         sample(workshop.job(tmp_path, base=str(workshop.model)))
     with pytest.raises(
@@ -239,7 +239,7 @@ def test_without_an_adapter_size_and_base_are_asked_for(workshop: Workshop, tmp_
 def test_a_size_beside_a_condition_is_refused(workshop: Workshop, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^--size must go without --adapter, got 64x64; a picture has the size of its condition$",
+        match=r"^--size must be left out with --adapter, got 64x64; a picture has the size of its condition$",
     ):
         sample(workshop.job(tmp_path, workshop.controls[0], size_pixels=(64, 64)))
 

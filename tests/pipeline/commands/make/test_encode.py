@@ -49,7 +49,8 @@ def test_the_layer_is_made_once_and_then_recognised(data_set: Path, model: Path)
     where = data_set / "layers/latents"
     assert out.startswith(f"{where} is complete: 12 samples in 3 shards, none rejected; ")
     whole = tree(data_set)
-    assert {name: content for name, content in whole.items() if not name.startswith("layers/")} == before
+    card = {"README.md": whole["README.md"]}  # shows the layer
+    assert {name: content for name, content in whole.items() if not name.startswith("layers/")} == before | card
     assert condset(*arguments)[:2] == (
         0,
         f"{where} is complete already: 12 samples in 3 shards, none rejected\n",

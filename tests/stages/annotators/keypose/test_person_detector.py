@@ -89,5 +89,5 @@ def test_nobody_scores_above_a_high_threshold(network: torch.nn.Module, photogra
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.pth"
     torch.save({"conv.weight": torch.zeros(1)}, file)
-    with pytest.raises(WeightsError, match=r"detector_weights .*other\.pth must be of torchvision's"):
+    with pytest.raises(WeightsError, match=r"detector_weights .*other\.pth must hold the weights of torchvision's"):
         load_person_detector(WeightsFile(file, ""), "cpu", THRESHOLD)
