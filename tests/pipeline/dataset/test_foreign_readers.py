@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -124,3 +125,41 @@ def test_every_sample_has_the_same_fields_of_the_same_types(stored: dict[str, by
             assert all(type(edge) is float for edge in fields["crop_box"])
             shapes.add(tuple((field, type(value)) for field, value in fields.items()))
     assert len(shapes) == 1
+
+
+@pytest.mark.parametrize("place", ["", "shards"])
+def test_datasets_streams_the_directory_and_the_folder_of_the_tars(
+    place: str, data_set: Path, stored: dict[str, bytes], tmp_path: Path
+) -> None:
+    import datasets
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Of the folder alone nobody tells the name of the split: what is there is training data, says datasets.
+        split = "validation" if not place else "train"
+        location = str(data_set / place).rstrip("/")
+        loaded: Any = datasets.load_dataset(location, split=split, streaming=True, cache_dir=str(tmp_path))
+        samples = list(loaded)
+    assert [sample["__key__"] for sample in samples] == sorted({name.partition(".")[0] for name in stored})
+    for sample in samples:
+        color = picture(stored[f"{sample['__key__']}.color.png"])
+        assert np.array_equal(np.asarray(sample["color.png"]), color)
+        assert sample["txt"] == stored[f"{sample['__key__']}.txt"].decode()
+
+
+def test_polars_reads_the_index(data_set: Path) -> None:
+    import polars
+
+    index = polars.read_parquet(data_set / "index/*.parquet")
+    assert index["key"].to_list() == [row["key"] for row in pq.read_table(data_set / "index").to_pylist()]
+    assert index.filter(polars.col("rejected_reason") == "")["captions"].list.len().min() == 1
+
+
+def test_duckdb_reads_the_index(data_set: Path) -> None:
+    import duckdb
+
+    with duckdb.connect() as database:
+        question = "select count(*), count(distinct key), min(len(captions)) from read_parquet(?)"
+        rows = database.execute(question, [str(data_set / "index/*.parquet")]).fetchall()
+    table = pq.read_table(data_set / "index")
+    assert rows[0][:2] == (table.num_rows, len(set(table["key"].to_pylist())))

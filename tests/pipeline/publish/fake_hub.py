@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 TOKEN = "hf_of_the_test"
 SHA = "0" * 40
 """The one revision that there is."""
+RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 RESOLVE = re.compile(r"/(?:datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)")
 
 
@@ -91,10 +92,15 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._answer(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
             return
-        self.send_response(200)
-        headers = {"Content-Length": len(content), "ETag": f'"{_git_oid(content)}"', "X-Repo-Commit": SHA}
+        headers = {"ETag": f'"{_git_oid(content)}"', "X-Repo-Commit": SHA}
+        if wanted := RANGE.fullmatch(self.headers.get("Range", "")):
+            first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+            content = content[first : last + 1]
+        headers["Content-Length"] = str(len(content))
+        self.send_response(206 if wanted else 200)
         for header, value in headers.items():
-            self.send_header(header, str(value))
+            self.send_header(header, value)
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(content)

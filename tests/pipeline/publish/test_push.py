@@ -187,18 +187,21 @@ def test_a_hub_that_does_not_answer_is_one_line(data_set: Path) -> None:
 
 
 LOAD = """
-import json, sys
+import json
+import condset
 from datasets import load_dataset
 
 found = {}
 for configuration in (None, "canny"):
     for sample in load_dataset("me/scenes", configuration, split="train"):
         found.setdefault(sample["__key__"], []).append(sorted(name for name in sample if not name.startswith("__")))
+data = condset.open_dataset("hf://datasets/me/scenes")
+assert [sample.key for sample in data] == sorted(found) and data["000000007"].conditions == ("color", "canny")
 print(json.dumps(found))
 """
 
 
-def test_a_data_set_with_a_layer_is_read_back_by_datasets(
+def test_a_data_set_with_a_layer_is_read_back_by_datasets_and_by_condset(
     data_set: Path, make_config: Make, hub: Hub, tmp_path: Path
 ) -> None:
     add_layer(data_set, {"kind": "canny"}, make_config)
