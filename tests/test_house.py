@@ -22,6 +22,7 @@ And the rules of the house: who may import whom, and how large a file or a folde
 """
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -144,6 +145,22 @@ def test_every_folder_says_what_it_answers() -> None:
         for path in modules(package):
             if path.stem == "__init__":
                 assert path.read_text().startswith('"""'), path
+
+
+def test_the_readme_shows_every_folder_and_names_only_what_is_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    tree = readme.partition("## How it is built")[2].split("```")[1]
+    shown: dict[str, set[str]] = {}
+    for line in tree.splitlines():
+        name = line.strip().partition("/")[0]
+        if line.startswith(" "):
+            shown[list(shown)[-1]].add(name)
+        else:
+            shown[name] = set()
+    for package in PACKAGES:
+        assert shown[package] == {each.parent.name for each in (ROOT / package).glob("*/__init__.py")}, package
+    named = set(re.findall(r"`((?:stages|pipeline|train|configs|docs|tests)/[\w./]*)`", readme))
+    assert not [path for path in named if not (ROOT / path).exists()]
 
 
 def test_there_are_no_drawers() -> None:
