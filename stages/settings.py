@@ -46,7 +46,7 @@ def _marks(value: object, prefix: str) -> Iterator[tuple[str, Mark]]:
     if not isinstance(value, Settings):
         return
     for name, field in type(value).model_fields.items():
-        key = prefix + (field.alias or name)
+        key = prefix + (field.serialization_alias or name)
         mark = next((each for each in field.metadata if isinstance(each, Mark)), None)
         if mark:
             yield key, mark

@@ -3,6 +3,7 @@
 annotator's settings, weights found ──> ConditionEntry ──> dataset.json ──> ConditionEntry
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -74,7 +75,14 @@ class ConditionEntry:
         of_kind = {"exact": Exact, "within": Within}[tolerance.pop("kind")](**tolerance)
         read = _SPEC.validate_python(spec | {"tolerance": of_kind})
         models = tuple(ModelUse(**model) for model in own.pop("models"))
-        return cls(spec=read, models=models, provenance=Provenance(**own.pop("provenance")), **own)
+        entry = cls(spec=read, models=models, provenance=Provenance(**own.pop("provenance")), **own)
+        there, again = (json.loads(json.dumps(each)) for each in (dict(fields), entry.to_fields()))
+        if there != again:  # pydantic leaves out what a dataclass does not have, and takes "3" for 3
+            unlike = sorted(name for name in there.keys() | again.keys() if there.get(name) != again.get(name))
+            raise ValueError(
+                f"a condition's {unlike[0]} must be {again.get(unlike[0])!r}, got {there.get(unlike[0])!r}"
+            )
+        return entry
 
 
 _SPEC = TypeAdapter(ConditionSpec)

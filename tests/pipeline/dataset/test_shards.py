@@ -1,6 +1,8 @@
 import io
 import tarfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import SHARDS, SampleEntry, ShardRecord, read_record
 from pipeline.dataset.shards import commit_shard, parse_sample, read_sample
 from pipeline.dataset.storage import Directory
-from stages.errors import ShardCorrupt
+from stages.errors import ShardConflict, ShardCorrupt
 from stages.records import EncodedSample, Reason, Rejection
 from tests.pipeline.conftest import tree
 
@@ -51,6 +53,27 @@ def test_equal_samples_give_equal_bytes_and_a_second_commit_changes_nothing(
     outcomes = (sample("a"), Rejection("b", Reason.TRUNCATED, "half"), sample("c"))
     commit_shard(home, ShardPlan(0, 0, 3), "fingerprint", NUMERICS, outcomes)
     assert tree(Path(home.location)) == before
+
+
+def test_a_tar_without_a_record_is_nobodys_and_is_replaced(home: Directory) -> None:
+    home.write("shards/0000000.tar", b"of a run under other numerics that was cut off before its record")
+    record = commit_shard(home, ShardPlan(0, 0, 1), "fingerprint", NUMERICS, [sample("a")])
+    assert read_sample(home, record, record.samples[0]) == dict(sample("a").members)
+    assert sorted(tree(Path(home.location))) == ["records/0000000.json", "shards/0000000.tar"]
+
+
+def test_a_shard_that_another_run_has_committed_is_never_replaced(home: Directory, record: ShardRecord) -> None:
+    before = tree(Path(home.location))
+    rejected = [Rejection(key, Reason.TRUNCATED, "half") for key in "abc"]
+    others: list[Sequence[EncodedSample | Rejection]] = [[sample("a"), sample("b")], rejected]
+    for outcomes, file in zip(others, ("shards/0000000.tar", "records/0000000.json"), strict=True):
+        with pytest.raises(ShardConflict) as caught:
+            commit_shard(home, ShardPlan(0, 0, 3), "fingerprint", NUMERICS, outcomes)
+        assert str(caught.value) == (
+            f"{home}/{file} must have the bytes that this run makes, got others, which another run has published; let "
+            "one configuration write to a directory, or give another --out"
+        )
+        assert tree(Path(home.location)) == before
 
 
 def test_offsets_lead_to_each_sample(home: Directory, record: ShardRecord) -> None:
@@ -112,3 +135,10 @@ def test_a_record_that_is_none_is_named(home: Directory) -> None:
         ShardCorrupt, match=r"records/0000000\.json must be a shard's record, got .*; delete it and prepare again"
     ):
         read_record(home, "0000000")
+
+
+def test_a_reason_that_only_a_newer_condset_knows_is_read_as_text(home: Directory, record: ShardRecord) -> None:
+    newer = replace(record, rejected=(Rejection("b", "moonlight", "too bright"),))
+    home.write("records/0000000.json", newer.to_json())
+    assert read_record(home, "0000000") == newer
+    assert read_record(home, "0000000").to_json() == newer.to_json()

@@ -69,6 +69,7 @@ ALLOWED: dict[str, dict[str, dict[str, object]]] = {
     "memory": {"loop": {"gradient_checkpointing": True, "compile": True, "caption_cache": 0}},
     "lines": {"loop": {"log_every": 1, "checkpoint_every": 5, "checkpoints_kept": 9}},
     "loader": {"loader": {"workers": 1, "ahead": 9}},
+    "latents that nobody has": {"loop": {"latents": "never"}},
     "validation": {"validation": {"every": 5, "preview_every": 0, "guidance": 1.0}},
 }
 
