@@ -31,6 +31,6 @@ def mount(app: typer.Typer) -> None:
 
 
 def _check_ray() -> "Finding":
-    from pipeline.execution.ray import examine_ray
+    from pipeline.execution.ray_cluster import examine_ray
 
     return examine_ray()

@@ -164,8 +164,10 @@ def run_job(
         annotators = () if job.copied_under else job.config.annotators
         work = Work(directory, job.origin, annotators, manifest.fingerprint, numerics, weights)
         with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
-            for record in executor.run(todo, work, progress.annotated) if todo else ():
-                progress.committed(record)
+            if todo:
+                with closing(executor.run(todo, work, progress.annotated)) as records:
+                    for record in records:
+                        progress.committed(record)
     finally:
         executor.close()
         remove_partials(directory)

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"stages", "pipeline"},
     "condset": {"stages", "pipeline", "train"},
 }
-RAY_MODULES = {"pipeline/execution/ray.py", "train/loop/ray.py"}
+RAY_MODULES = {"pipeline/execution/ray.py", "pipeline/execution/ray_cluster.py", "train/loop/ray.py"}
 HEAVY = ("torch", "ray", "cv2", "numpy", "pydantic", "pyarrow", "PIL", "transformers", "datasets")
 MOUNTS = {"cli", "registry"}
 """Modules of a package that put its parts together: a part that imported one would import all the others."""
@@ -62,6 +62,24 @@ UNDOCUMENTED = {
     "huggingface_hub.errors.HTTPError": "stages/weights/hub.py",
 }
 """Names and places that a library may change without a word; the test of the one module says so when it does."""
+CHANGE_OF_THE_PROCESS = re.compile(
+    r"set_num_threads\(|setNumThreads\(|set_float32_matmul_precision\(|fp32_precision = |mallopt\(|signal\.signal\("
+    r"|os\.environ(\.(update|setdefault|pop)\(|\[[^]]*\] = )|chdir\(|filterwarnings\(|simplefilter\(|logging\.disable\("
+)
+"""Of its threads, precision, allocator, signals, environment, directory, warnings or log."""
+MAY_CHANGE_THE_PROCESS = {
+    "pipeline/bench/keypose.py",  # the log, which mmpose's inferencer fills
+    "pipeline/bench/limit.py",  # the precision of a GPU's matrix products
+    "pipeline/commands/interruption.py",
+    "pipeline/doctor/torch_report.py",  # in a process that ends with it
+    "pipeline/execution/ray_cluster.py",
+    "stages/hardware/allocator.py",  # for good: nobody tells what it was
+    "stages/hardware/float32_products.py",
+    "stages/hardware/process.py",
+    "stages/warning_filters.py",
+    "train/loop/interruption.py",
+}
+"""Modules with a context manager that changes it for the time of a block, with a test that it is as before."""
 
 EXPECTED = (
     "stages/web/addresses.py",
@@ -122,6 +140,16 @@ def test_ray_is_imported_in_one_place_of_each_package() -> None:
         if "ray" in {name.split(".")[0] for name in imported(path)}
     }
     assert users == RAY_MODULES
+
+
+def test_a_process_is_changed_only_where_a_context_manager_restores_it() -> None:
+    changing = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in modules(package)
+        if CHANGE_OF_THE_PROCESS.search(path.read_text())
+    }
+    assert changing == MAY_CHANGE_THE_PROCESS
 
 
 def test_files_stay_under_300_lines_and_most_under_100() -> None:

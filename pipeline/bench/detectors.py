@@ -6,7 +6,8 @@ prepares a data set adds nothing to the network if the wall time of a run goes t
 
 import importlib
 import tempfile
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.bench.networks import SEED, Contender, Run, Timing, compare, in_bo
 from pipeline.bench.weights import BenchWeights, find_or_make
 from stages.annotators.depth.annotator import MODEL, DepthConfig
 from stages.annotators.sketch.annotator import NETWORK, SketchConfig
+from stages.warning_filters import Ignored, warnings_ignored
 
 
 def bench_sketch(timing: Timing, weights_dir: Path | None, say: Say) -> Table:
@@ -46,17 +48,18 @@ def _compare(
     return compare(weights, [reference, *ours], config(weights=str(weights.path)), timing, say)
 
 
-def build_detector(module: str, detector: str, weights: Path, device: str) -> Run:
+@contextmanager
+def build_detector(module: str, detector: str, weights: Path, device: str) -> Iterator[Run]:
     """Build a detector of controlnet_aux as its users do: one image at a time, weights as published.
 
-    Silences all warnings of its process.
+    No warning of the process is shown while the block runs.
     """
-    warnings.simplefilter("ignore")
-    published = getattr(importlib.import_module(f"controlnet_aux.{module}"), detector)
-    detect = published.from_pretrained(str(weights.parent), filename=weights.name).to(device)
-    return one_by_one(
-        lambda image_hwc: detect(image_hwc, detect_resolution=len(image_hwc), image_resolution=len(image_hwc))
-    )
+    with warnings_ignored(Ignored()):
+        published = getattr(importlib.import_module(f"controlnet_aux.{module}"), detector)
+        detect = published.from_pretrained(str(weights.parent), filename=weights.name).to(device)
+        yield one_by_one(
+            lambda image_hwc: detect(image_hwc, detect_resolution=len(image_hwc), image_resolution=len(image_hwc))
+        )
 
 
 def pidinet_weights(weights_dir: Path | None, scratch: Path) -> BenchWeights:
@@ -70,8 +73,10 @@ def random_pidinet(path: Path) -> Path:
 
     from stages.reference.aux_modules import controlnet_aux_module
 
-    torch.manual_seed(SEED)
-    torch.save({"state_dict": controlnet_aux_module("pidi.model").pidinet().state_dict()}, path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        network = controlnet_aux_module("pidi.model").pidinet()
+    torch.save({"state_dict": network.state_dict()}, path)
     return path
 
 

@@ -5,8 +5,10 @@ they are made such that a few candidates of each scene pass the threshold. Ours 
 not. RTMPose and HRNet are not compared: mmpose's inferencer finds their persons with mmdet, which needs compiled mmcv.
 """
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -18,8 +20,8 @@ from pipeline.bench.measure import Say, Table
 from pipeline.bench.networks import SEED, Contender, Run, Timing, as_worker, compare, scenes
 from pipeline.bench.weights import BenchWeights, find_or_make
 from stages.annotators.keypose.annotator import POSE_MODELS, KeyposeConfig
-from stages.records import UInt8Array
 from stages.settings import changed
+from stages.warning_filters import Ignored, warnings_ignored
 from stages.weights.store import WeightsFile
 
 if TYPE_CHECKING:
@@ -60,19 +62,35 @@ def rtmo_weights(model: OneStageModel, size_pixels: int, weights_dir: Path | Non
     return find_or_make(model.upper(), POSE_MODELS[model].weights, weights_dir, make, scratch)
 
 
-def build_reference(config: KeyposeConfig, weights: Path, device: str) -> Run:
+@contextmanager
+def build_reference(config: KeyposeConfig, weights: Path, device: str) -> Iterator[Run]:
     """Build the inferencer as mmpose's users do, with our thresholds; it takes BGR images and looks at one at a time.
 
-    Silences all warnings of its process: mmengine has several to say of random weights.
+    Of warnings nothing is shown while the block runs: mmengine has several to say of random weights.
     """
-    import logging
-    import warnings
+    with warnings_ignored(Ignored()), log_disabled():
+        inferencer, thresholds = _inferencer(config, weights, device)
+        yield lambda images_hwc: list(
+            inferencer([np.ascontiguousarray(image_hwc[..., ::-1]) for image_hwc in images_hwc], **thresholds)
+        )
 
+
+@contextmanager
+def log_disabled() -> Iterator[None]:
+    """Let nothing that is logged below an error be shown while the block runs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _inferencer(config: KeyposeConfig, weights: Path, device: str) -> tuple[Callable[..., Any], dict[str, float]]:
+    """Build mmpose's inferencer, and name the thresholds that it is to be called with."""
     from stages.reference.mmpose_networks import config_file, placeholders
     from stages.weights.store import load_state_dict
 
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     with placeholders():
         from mmpose.apis import MMPoseInferencer
 
@@ -82,12 +100,7 @@ def build_reference(config: KeyposeConfig, weights: Path, device: str) -> Run:
     network = inferencer.inferencer.model
     network.load_state_dict(load_state_dict(WeightsFile(weights, "")), strict=False)
     # Its default for overlapping persons is not that of the network's config, which is ours.
-    thresholds = {"bbox_thr": config.person_threshold, "nms_thr": network.test_cfg["nms_thr"]}
-
-    def run(images_hwc: Sequence[UInt8Array]) -> object:
-        return list(inferencer([np.ascontiguousarray(image_hwc[..., ::-1]) for image_hwc in images_hwc], **thresholds))
-
-    return run
+    return inferencer, {"bbox_thr": config.person_threshold, "nms_thr": network.test_cfg["nms_thr"]}
 
 
 def random_rtmo(model: OneStageModel, size_pixels: int, path: Path) -> Path:
@@ -96,18 +109,18 @@ def random_rtmo(model: OneStageModel, size_pixels: int, path: Path) -> Path:
 
     from stages.annotators.keypose.network import warped
     from stages.annotators.keypose.one_stage import PADDING
-    from stages.reference.mmpose_networks import build_estimator, ignore_deprecations
+    from stages.reference.mmpose_networks import build_estimator, deprecations_ignored
 
-    torch.manual_seed(SEED)
-    ignore_deprecations()
-    estimator = build_estimator(POSE_MODELS[model].config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        estimator = build_estimator(POSE_MODELS[model].config)
     size, network = (estimator.input_width, estimator.input_height), estimator.network
     # Just as the estimator sees them: flat areas score alike, and a threshold among them would let hundreds pass.
     centre, sides = np.full(2, size_pixels / 2, np.float32), np.full(2, size_pixels, np.float32)
     inputs = [warped(image_hwc, centre, sides, size, PADDING) for image_hwc in scenes(size_pixels, 2)]
     inputs_bchw = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2).float()
     inputs_bchw = inputs_bchw if estimator.takes_rgb else inputs_bchw.flip(1)
-    with torch.no_grad():
+    with deprecations_ignored(), torch.no_grad():
         _learn_statistics(network, inputs_bchw)
         for layer in network.head.head_module.out_bbox:
             layer.weight *= BOX_STRENGTH

@@ -8,13 +8,15 @@ lower bound, so that no share of it exceeds 1 but for noise.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.bench.device import finish
-from stages.hardware.float32_products import configure_float32_products
+from stages.hardware.float32_products import float32_products
+from stages.hardware.process import torch_threads
 
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 """A GPU has thousands of cores to fill."""
@@ -53,30 +55,40 @@ def matrix_rate(dtype: str, device: str, side: int | None = None) -> float:
     """FLOP a second of square matrix products: one on each core at once, or one on the GPU; the best of a few.
 
     `side` is that of the matrices, by default large enough to fill the device.
-    Settles how the process multiplies float32: run it in a fresh one.
     """
     import torch
 
-    configure_float32_products(device)
-    if device == "cuda":
-        torch.backends.cuda.matmul.fp32_precision = "tf32" if dtype == TF32 else "ieee"
-    side, cores = side or MATRIX_SIDE[device], torch.get_num_threads()
+    side, at_once = side or MATRIX_SIDE[device], torch.get_num_threads() if device == "cpu" else 1
     stored = getattr(torch, "float32" if dtype == TF32 else dtype)
     left, right = (torch.randn(side, side, dtype=stored, device=device) for _ in range(2))
-    at_once = cores if device == "cpu" else 1
-    torch.set_num_threads(1)
     seconds = []
-    try:
-        with ThreadPoolExecutor(at_once) as pool:
-            for _ in range(MATRIX_ROUNDS):
-                finish(device)
-                started = time.perf_counter()
-                list(pool.map(lambda _: torch.mm(left, right), range(at_once)))
-                finish(device)
-                seconds.append(time.perf_counter() - started)
-    finally:
-        torch.set_num_threads(cores)
+    with (
+        float32_products(device),
+        _tf32_products(dtype == TF32) if device == "cuda" else nullcontext(),
+        torch_threads(1),
+        ThreadPoolExecutor(at_once) as pool,
+    ):
+        for _ in range(MATRIX_ROUNDS):
+            finish(device)
+            started = time.perf_counter()
+            list(pool.map(lambda _: torch.mm(left, right), range(at_once)))
+            finish(device)
+            seconds.append(time.perf_counter() - started)
     return at_once * 2 * side**3 / min(seconds)
+
+
+@contextmanager
+def _tf32_products(allowed: bool) -> Iterator[None]:
+    """Let a GPU multiply float32 matrices in TF32, or not, while the block runs."""
+    import torch
+
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32" if allowed else "ieee"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def flops_of(run: Callable[[], object]) -> int:

@@ -11,6 +11,7 @@ and the estimate for many images is made with it.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -24,6 +25,7 @@ from pipeline.bench.time_fractions import time_shares
 from pipeline.bench.weights import BenchWeights, describe_weights
 from stages.annotators.protocol import AnnotatorConfig
 from stages.hardware.precision import ResolvedDtype, resolve_dtype
+from stages.hardware.process import configured_process
 from stages.records import Crop, IndexRow, LoadedSample, StoredSample, UInt8Array
 from stages.weights.store import WeightsStore
 
@@ -56,8 +58,8 @@ class Contender:
     """A way to annotate images."""
 
     name: str
-    build: Callable[[], Run]
-    """Loads the network; runs in the process that is measured, so it must be picklable."""
+    build: Callable[[], AbstractContextManager[Run]]
+    """Loads the network, for the time of a block; runs in the process that is measured, so it must be picklable."""
     dtype: str
     """Of its matrix products; see `limit.matrix_rate`."""
     batch_size: int = 1
@@ -90,8 +92,8 @@ def flops_per_image(contenders: Sequence[Contender], size_pixels: int) -> dict[s
     """Count the FLOPs that each contender spends on an image."""
     images, flops = scenes(size_pixels, 1), {}
     for each in contenders:
-        run = each.build()
-        flops[each.name] = flops_of(partial(run, images))
+        with each.build() as run:
+            flops[each.name] = flops_of(partial(run, images))
     return flops
 
 
@@ -100,10 +102,10 @@ def seconds_per_image(contender: Contender, timing: Timing, clock: Callable[[], 
 
     There are a few more images than asked for if that gives every thread as many, and whole batches.
     """
-    threads, size, run = contender.threads, contender.batch_size, contender.build()
+    threads, size = contender.threads, contender.batch_size
     images = scenes(timing.size_pixels, a_multiple(timing.images, threads * size))
     batches = [images[start : start + size] for start in range(0, len(images), size)]
-    with ThreadPoolExecutor(threads) as pool:
+    with contender.build() as run, ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, batches[:1] * threads))
         finish(timing.device)
         started = clock()
@@ -142,13 +144,12 @@ def as_worker(name: str, config: AnnotatorConfig, device: str, batch_size: int =
     )
 
 
-def build_annotator(config: AnnotatorConfig, device: str) -> Run:
+@contextmanager
+def build_annotator(config: AnnotatorConfig, device: str) -> Iterator[Run]:
     """Build an annotator in this process as a worker does."""
-    from stages.hardware.process import configure_process
-
-    configure_process(device, worker_allocation(device).threads_per_worker)
-    annotator = config.build(device, WeightsStore(allow_network=False))
-    return lambda images_hwc: annotator([_loaded(image_hwc) for image_hwc in images_hwc])
+    with configured_process(device, worker_allocation(device).threads_per_worker):
+        annotator = config.build(device, WeightsStore(allow_network=False))
+        yield lambda images_hwc: annotator([_loaded(image_hwc) for image_hwc in images_hwc])
 
 
 def _loaded(image_hwc: UInt8Array) -> LoadedSample:

@@ -8,7 +8,6 @@ members as condset's run makes, so that the times compare.
 
 import io
 import json
-import warnings
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from PIL import Image, ImageOps
 
 from stages.annotators.color import SQUARE_PIXELS
 from stages.annotators.segmentation.palette import palette
+from stages.warning_filters import Ignored, warnings_ignored
 
 JPEG_QUALITY = 95
 
@@ -25,10 +25,10 @@ def prepare_plainly(
     root: Path, split: str, out: Path, size_pixels: int, weights: Path, shard: int, device: str
 ) -> Generator[str]:
     """Write tars of `shard` samples into `out`; yields each sample's key once it is written, until it is closed."""
-    warnings.simplefilter("ignore")  # controlnet_aux's packages warn of what they lack
-    import cv2
-    import webdataset
-    from controlnet_aux.pidi import PidiNetDetector
+    with warnings_ignored(Ignored()):  # controlnet_aux's packages warn of what they lack
+        import cv2
+        import webdataset
+        from controlnet_aux.pidi import PidiNetDetector
 
     detector = PidiNetDetector.from_pretrained(str(weights.parent), weights.name).to(device)
     described = json.loads((root / "annotations" / f"captions_{split}.json").read_text())

@@ -7,6 +7,7 @@ The invariant: every contender reads the same files and makes the same members o
 
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -66,6 +67,5 @@ def time_plain_loop(inputs: BenchInputs, weights: Path) -> float:
         keys = prepare_plainly(
             inputs.root, SPLIT, Path(out), inputs.size_pixels, weights, inputs.samples_per_shard, inputs.device
         )
-        seconds = steady_seconds(keys, inputs)
-        keys.close()
-    return seconds
+        with closing(keys):
+            return steady_seconds(keys, inputs)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
@@ -60,8 +60,7 @@ class TimeShares:
 def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard: int, device: str) -> TimeShares:
     """Prepare a few shards of drawn scenes with one annotator; return the shares of the time of all but two.
 
-    A shard has `samples_per_shard` images, rounded up such that every core has as many. Builds the network and sets the
-    thread counts of its process: run it in a fresh one.
+    A shard has `samples_per_shard` images, rounded up such that every core has as many.
     """
     import torch
 
@@ -89,8 +88,8 @@ def time_shares(annotator: AnnotatorConfig, size_pixels: int, samples_per_shard:
             numerics=executor.numerics(config),
             weights=WeightsStore(allow_network=False),
         )
-        records = executor.run(plan_shards(rows, samples_per_shard), work, lambda samples: None)
-        return steady_shares(records, WATCHED_SHARDS, device)
+        with closing(executor.run(plan_shards(rows, samples_per_shard), work, lambda samples: None)) as records:
+            return steady_shares(records, WATCHED_SHARDS, device)
 
 
 def steady_shares(records: Iterator[ShardRecord], shards: int, device: str) -> TimeShares:

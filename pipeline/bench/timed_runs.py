@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from pipeline.execution.worker import Work
 from pipeline.run import Job, plan_dataset
 from stages.annotate import annotate_batch
 from stages.annotators.protocol import Annotator
-from stages.hardware.process import configure_process
+from stages.hardware.process import configured_process
 from stages.members import encode_conditions, load_pixels
 from stages.records import AnnotatedSample, LoadedSample, StoredSample
 from stages.weights.store import WeightsStore
@@ -71,8 +72,8 @@ def find_limits(inputs: BenchInputs, timing: Timing) -> Limits:
 
 def time_encoding(inputs: BenchInputs) -> float:
     """Seconds per image of encoding its pictures on all cores of this machine, with nothing else going on."""
-    prepared = _prepare(inputs, shards=1)
-    outcomes = annotate_batch(prepared.annotators, prepared.samples[:ENCODED_IMAGES])
+    with _prepared(inputs, shards=1) as prepared:
+        outcomes = annotate_batch(prepared.annotators, prepared.samples[:ENCODED_IMAGES])
     pictures = [outcome for outcome in outcomes if isinstance(outcome, AnnotatedSample)]
     with ThreadPoolExecutor(int(this_machine().cpus)) as cores:
         list(cores.map(encode_conditions, pictures))
@@ -86,27 +87,28 @@ def time_conditions(inputs: BenchInputs) -> float:
 
     On a CPU each core has a batch of its own, as in a run.
     """
-    prepared = _prepare(inputs, inputs.shards + UNTIMED_SHARDS)
-    samples, size = prepared.samples, prepared.batch_size
-    batches = [samples[start : start + size] for start in range(0, len(samples), size)]
-    with ThreadPoolExecutor(prepared.threads if inputs.device == "cpu" else 1) as cores:
-        annotated = cores.map(lambda batch: annotate_batch(prepared.annotators, batch), batches)
-        return steady_seconds(itertools.chain.from_iterable(annotated), inputs)
+    with _prepared(inputs, inputs.shards + UNTIMED_SHARDS) as prepared:
+        samples, size = prepared.samples, prepared.batch_size
+        batches = [samples[start : start + size] for start in range(0, len(samples), size)]
+        with ThreadPoolExecutor(prepared.threads if inputs.device == "cpu" else 1) as cores:
+            annotated = cores.map(lambda batch: annotate_batch(prepared.annotators, batch), batches)
+            return steady_seconds(itertools.chain.from_iterable(annotated), inputs)
 
 
-def _prepare(inputs: BenchInputs, shards: int) -> PreparedRun:
-    """Load and decode the first shards, settle this process and build the annotators."""
+@contextmanager
+def _prepared(inputs: BenchInputs, shards: int) -> Iterator[PreparedRun]:
+    """Load and decode the first shards, and build the annotators in this process as a run does."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         job, work = plan_work(inputs, Path(out), InlineExecutor())
         outcomes = [outcome for plan in job.plans[:shards] for outcome in work.load(plan).outcomes]
     numerics = work.numerics
-    configure_process(numerics.device, numerics.threads_per_worker)
-    return PreparedRun(
-        annotators=tuple(each.build(numerics.device, work.weights) for each in work.annotators),
-        samples=tuple(load_pixels(outcome) for outcome in outcomes if isinstance(outcome, StoredSample)),
-        threads=numerics.threads_per_worker,
-        batch_size=numerics.batch_size,
-    )
+    with configured_process(numerics.device, numerics.threads_per_worker):
+        yield PreparedRun(
+            annotators=tuple(each.build(numerics.device, work.weights) for each in work.annotators),
+            samples=tuple(load_pixels(outcome) for outcome in outcomes if isinstance(outcome, StoredSample)),
+            threads=numerics.threads_per_worker,
+            batch_size=numerics.batch_size,
+        )
 
 
 def steady_seconds(images: Iterator[object], inputs: BenchInputs) -> float:
@@ -134,12 +136,10 @@ def time_on_ray(inputs: BenchInputs) -> float:
 def time_run(inputs: BenchInputs, executor: Executor, workers: int = 1) -> float:
     """Prepare the inputs of so many workers; return the mean seconds per image between the timed commits."""
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
-        job, work = plan_work(inputs, Path(out), executor, workers)
-        try:
+        with closing(executor):
+            job, work = plan_work(inputs, Path(out), executor, workers)
             for _ in executor.run(job.plans, work, lambda samples: None):
                 pass
-        finally:
-            executor.close()
         commits = sorted(path.stat().st_mtime for path in Path(str(work.home / RECORDS)).glob(f"*{RECORD_SUFFIX}"))
     return steady_commits(commits, workers) / (workers * inputs.images)
 
@@ -154,7 +154,8 @@ def time_shares(inputs: BenchInputs) -> TimeShares:
     executor = InlineExecutor()
     with tempfile.TemporaryDirectory(prefix="condset-bench-") as out:
         job, work = plan_work(inputs, Path(out), executor)
-        return steady_shares(executor.run(job.plans, work, lambda samples: None), inputs.shards, inputs.device)
+        with closing(executor.run(job.plans, work, lambda samples: None)) as records:
+            return steady_shares(records, inputs.shards, inputs.device)
 
 
 def plan_work(inputs: BenchInputs, out: Path, executor: Executor, workers: int = 1) -> tuple[Job, Work]:

@@ -7,8 +7,9 @@ plan n     ──commit────┴──> record n
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 
 from pipeline.config import PrepareConfig
@@ -18,6 +19,7 @@ from pipeline.dataset.record import ShardRecord
 from pipeline.execution.origins import LoadedShard
 from pipeline.execution.resources import allocate, this_machine
 from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work
+from stages.hardware.process import configured_process
 
 
 class Executor(Protocol):
@@ -30,11 +32,14 @@ class Executor(Protocol):
         """
         ...
 
-    def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
+    def run(
+        self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]
+    ) -> Generator[ShardRecord, None, None]:
         """Yield each shard's record once it is committed; `progress` is told of samples as they are annotated.
 
         Raises a CondsetError for what the user can fix. KeyboardInterrupt passes through; shards in flight are lost
-        and made again by the next run.
+        and made again by the next run. Whoever does not take the last record closes the generator, in the thread that
+        took the first: threads and what was changed of the process end with it.
         """
         ...
 
@@ -50,10 +55,16 @@ class InlineExecutor:
         allocation = allocate(config.execution, this_machine(), inline=True)
         return numerics_of(config.annotators, allocation.device, allocation.threads_per_worker, allocation.batch_size)
 
-    def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
-        worker = ShardWorker(work, progress)
+    def run(
+        self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]
+    ) -> Generator[ShardRecord, None, None]:
         stop = threading.Event()
-        with ThreadPoolExecutor(1, "load") as loader, ThreadPoolExecutor(SHARDS_ANNOTATED, "shard") as shards:
+        with (
+            configured_process(work.numerics.device, work.numerics.threads_per_worker),
+            closing(ShardWorker(work, progress)) as worker,
+            ThreadPoolExecutor(1, "load") as loader,
+            ThreadPoolExecutor(SHARDS_ANNOTATED, "shard") as shards,
+        ):
             in_flight: deque[Future[ShardRecord]] = deque()
             try:
                 for plan in plans:
@@ -66,9 +77,9 @@ class InlineExecutor:
             finally:
                 # After an error or Ctrl-C nothing else is begun.
                 stop.set()
-                worker.close()
                 for pool in (loader, shards):
                     pool.shutdown(wait=False, cancel_futures=True)
+                worker.close()
 
     def close(self) -> None:
         """There is nothing to end: every thread ended with `run`."""

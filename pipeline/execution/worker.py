@@ -23,7 +23,6 @@ from pipeline.execution.origins import LoadedShard, Origin
 from stages.annotate import Annotation, OnCores, OnGpu
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import WorkerError
-from stages.hardware.process import configure_process
 from stages.records import StoredSample
 from stages.weights.store import WeightsStore
 
@@ -54,14 +53,13 @@ class ShardWorker:
     """Holds every network of the data set; ready when built.
 
     Called from two threads, it annotates one shard while the last images of the other are finished and committed; from
-    more, the others wait their turn.
+    more, the others wait their turn. Built, called and closed within `configured_process` for the work's numerics.
     """
 
     def __init__(self, work: Work, progress: Callable[[int], None]) -> None:
-        """Settle the process and load the networks. `progress` is told how many samples were annotated."""
+        """Load the networks. `progress` is told how many samples were annotated."""
         numerics = work.numerics
         threads = numerics.threads_per_worker
-        configure_process(numerics.device, threads)
         self._work = work
         self._progress = progress
         annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)
@@ -99,5 +97,5 @@ class ShardWorker:
         return commit_shard(work.home, shard.plan, work.fingerprint, work.numerics, made, shard.base_sha256)
 
     def close(self) -> None:
-        """Begin with no other image; a shard that is being annotated ends with an error."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Begin with no other image and end every thread; a shard that is being annotated ends with an error."""
+        self._pool.shutdown(cancel_futures=True)

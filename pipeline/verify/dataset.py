@@ -29,6 +29,8 @@ from pipeline.verify.problem import Problem, folded
 from pipeline.verify.sample import SampleCheck
 from pipeline.verify.shard import ShardCheck, ShardFinding
 from stages.errors import ManifestError
+from stages.hardware.precision import resolve_device
+from stages.hardware.process import configured_process
 from stages.weights.store import WeightsStore
 
 LAYER_FILES = (MANIFEST_FILE, SHARDS_FILE, REJECTED_FILE, KEYS_FILE)
@@ -80,22 +82,23 @@ def verify(
     plans = plan_shards(index.rows if index else about.manifest.totals.rows, about.config.samples_per_shard)
     problems = [*of_whole, *check_names(directory, DATASET_FILES, plans, about.manifest.complete)]
     problems += check_parts(directory, index) if index else ()
-    check = ShardCheck(
-        home=directory,
-        config=about.config,
-        fingerprints=about.fingerprints,
-        index=index,
-        indexed=directory,
-        base=None,
-        sample=SampleCheck(about.config, about.labels, is_layer=False),
-        deep=DeepCheck(about.config, about.manifest, weights, device) if deep else None,
-        progress=progress,
-    )
-    walk = _walk(directory, about, check, plans, is_known=not of_whole)
-    problems += walk.problems
-    for name in layer_names(directory):
-        found = _verify_layer(directory / LAYERS / name, about, check, walk, weights, device)
-        problems += (replace(problem, layer=name) for problem in found)
+    with configured_process(resolve_device(device), os.cpu_count() or 1) if deep else contextlib.nullcontext():
+        check = ShardCheck(
+            home=directory,
+            config=about.config,
+            fingerprints=about.fingerprints,
+            index=index,
+            indexed=directory,
+            base=None,
+            sample=SampleCheck(about.config, about.labels, is_layer=False),
+            deep=DeepCheck(about.config, about.manifest, weights, device) if deep else None,
+            progress=progress,
+        )
+        walk = _walk(directory, about, check, plans, is_known=not of_whole)
+        problems += walk.problems
+        for name in layer_names(directory):
+            found = _verify_layer(directory / LAYERS / name, about, check, walk, weights, device)
+            problems += (replace(problem, layer=name) for problem in found)
     return VerifyReport(walk.shards, walk.samples, tuple(problems))
 
 

@@ -27,7 +27,6 @@ from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
 from stages.annotators.protocol import Annotator, AnnotatorConfig
 from stages.errors import ConfigError, WeightsError
 from stages.hardware.precision import resolve_device
-from stages.hardware.process import configure_process
 from stages.image.encode import encode_member
 from stages.load import load_labels
 from stages.members import load_pixels, read_crop
@@ -50,7 +49,10 @@ NPY = b"\x93NUMPY"
 
 
 class DeepCheck:
-    """Holds the data set's annotators as they were when it was made; used from up to `threads` threads."""
+    """Holds the data set's annotators as they were when it was made; used from up to `threads` threads.
+
+    Built and used within `configured_process` for the device, as the data set was made.
+    """
 
     def __init__(self, config: PrepareConfig, manifest: Manifest, weights: WeightsStore, device: str) -> None:
         """Load the networks in the recorded dtypes.
@@ -61,7 +63,6 @@ class DeepCheck:
         _check_weights(config, manifest, weights)
         self._weights = weights
         self._device = resolve_device(device)
-        configure_process(self._device, os.cpu_count() or 1)  # as the data set was made
         self._image_format = config.image.format
         self._loading = loading_of(config)
         self._lock = threading.Lock()

@@ -6,6 +6,8 @@ the way (precision "medium"). oneDNN takes that leave where there is AMX, which 
 Invariant: float32 stays float32. The library is tried, not trusted: see `keeps_float32`.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SIDE = 256
@@ -13,19 +15,6 @@ SIDE = 256
 CPU_INFO = Path("/proc/cpuinfo")
 """Where Linux describes the processors."""
 MADE_BY_AMD = "AuthenticAMD"
-
-
-def configure_float32_products(device: str, cpu_info: Path = CPU_INFO) -> bool:
-    """Let this process, which computes on `device`, multiply float32 by oneDNN if that is faster; return whether."""
-    import torch
-
-    if device != "cpu" or not made_by_amd(cpu_info):
-        return False
-    torch.set_float32_matmul_precision("medium")
-    if keeps_float32():
-        return True
-    torch.set_float32_matmul_precision("highest")
-    return False
 
 
 def made_by_amd(cpu_info: Path = CPU_INFO) -> bool:
@@ -40,3 +29,47 @@ def keeps_float32() -> bool:
     numbers = torch.full((SIDE, SIDE), 1 + 2**-23)
     unchanged: bool = torch.equal(numbers @ torch.eye(SIDE), numbers)
     return unchanged
+
+
+@contextmanager
+def float32_products(
+    device: str, cpu_info: Path = CPU_INFO, is_exact: Callable[[], bool] = keeps_float32
+) -> Iterator[bool]:
+    """Let this process, which computes on `device`, multiply float32 by oneDNN while the block runs, if that is faster.
+
+    Yields whether it does. `cpu_info` tells the processor's maker, `is_exact` whether the products keep every bit.
+    """
+    if device != "cpu" or not made_by_amd(cpu_info):
+        yield False
+        return
+    import torch
+
+    with _precision_restored():
+        torch.set_float32_matmul_precision("medium")
+        by_onednn = is_exact()
+        if not by_onednn:
+            torch.set_float32_matmul_precision("highest")
+        yield by_onednn
+
+
+@contextmanager
+def _precision_restored() -> Iterator[None]:
+    """Restore the precision of products: torch's setting for all libraries, and the two of libraries that it changes.
+
+    Who has set those two alone has a process in which torch refuses to read the first: then it was never set.
+    """
+    import torch
+
+    mkldnn = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set at run time
+    libraries = (torch.backends.cuda.matmul, mkldnn)
+    each = [library.fp32_precision for library in libraries]
+    try:
+        of_all = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        of_all = "highest"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(of_all)
+        for library, precision in zip(libraries, each, strict=True):
+            library.fp32_precision = precision

@@ -7,7 +7,6 @@ is left behind: DPTDepthModel's `forward`, the hooks by which it catches feature
 classifier, whose results nobody reads.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.reference.aux_modules import controlnet_aux_module
+from stages.warning_filters import Ignored, warnings_ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,8 @@ def published_network() -> nn.Module:
 
     Filling 123 million parameters with random numbers takes seconds and half a gigabyte, and all are replaced.
     """
-    with warnings.catch_warnings():
-        # DPTDepthModel asks timm 1.0 for "vit_base_resnet50_384", which is timm 0.6's name of the same network.
-        warnings.simplefilter("ignore", UserWarning)
+    # DPTDepthModel asks timm 1.0 for "vit_base_resnet50_384", which is timm 0.6's name of the same network.
+    with warnings_ignored(Ignored(category=UserWarning)):
         dpt_depth = controlnet_aux_module("midas.midas.dpt_depth")
         with torch.device("meta"):
             network: nn.Module = dpt_depth.DPTDepthModel(path=None, backbone="vitb_rn50_384", non_negative=True)

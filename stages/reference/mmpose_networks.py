@@ -11,9 +11,8 @@ those that cannot be imported: who has the real package gets the real package. W
 import importlib
 import importlib.util
 import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +20,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from stages.errors import WeightsError
 from stages.extras import needs
+from stages.warning_filters import Ignored, warnings_ignored
 from stages.weights.store import WeightsFile, load_state_dict
 
 ConfigValue: TypeAlias = (
@@ -34,6 +34,12 @@ not be there, and mmengine then prints four warnings before it takes mmpose's ow
 ALIASED = {f"xtcocotools{part}": f"pycocotools{part}" for part in ("", ".coco", ".cocoeval", ".mask")}
 """xtcocotools is a fork of pycocotools; mmpose's evaluation alone needs what it adds."""
 
+DEPRECATIONS = (
+    Ignored(category=FutureWarning, module=r"mmpose\."),
+    Ignored(r"torch\.meshgrid: in an upcoming release", UserWarning),
+)
+"""What mmpose 1.3.2 calls in torch under its older names."""
+
 
 @contextmanager
 def placeholders() -> Iterator[None]:
@@ -42,8 +48,8 @@ def placeholders() -> Iterator[None]:
     Raises ConfigError if mmpose itself, or another library of the extra "keypose", is not installed.
     """
     entered: list[str] = []
-    with warnings.catch_warnings(), needs("keypose"):
-        warnings.simplefilter("ignore")  # mmcv-lite, pkg_resources: nothing that the user can act upon
+    # Of mmcv-lite and pkg_resources warnings come that the user cannot act upon.
+    with warnings_ignored(Ignored()), needs("keypose"):
         try:
             for name, placeholder in _missing_modules():
                 sys.modules[name] = placeholder
@@ -108,13 +114,9 @@ class Estimator:
     std: tuple[float, float, float]
 
 
-def ignore_deprecations() -> None:
-    """Keep what mmpose 1.3.2 calls in torch under its older names off the terminal, for the rest of the process.
-
-    Not by `warnings.catch_warnings`: other threads decode images meanwhile, and it swaps a list that they share.
-    """
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"mmpose\.")
-    warnings.filterwarnings("ignore", r"torch\.meshgrid: in an upcoming release", UserWarning)
+def deprecations_ignored() -> AbstractContextManager[None]:
+    """Keep `DEPRECATIONS` off the terminal while the block runs."""
+    return warnings_ignored(*DEPRECATIONS)
 
 
 def configs_directory() -> Path:

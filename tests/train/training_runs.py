@@ -20,7 +20,7 @@ SMALL: Mapping[str, Any] = {
     "adapter": {"kind": "light"},
     "diffusion": {"kind": "tiny"},
     "optimizer": {"lr": 1e-3},
-    "loop": {"max_steps": STEPS, "batch_size": 4, "device": "cpu", "dtype": "float32", "log_every": 1},
+    "loop": {"max_steps": STEPS, "batch_size": 4, "device": "cpu", "dtype": "float32", "threads": 1, "log_every": 1},
     "loader": {"workers": 2, "shuffle_window": 8},
     "validation": {"every": 0, "preview_every": 0},
 }

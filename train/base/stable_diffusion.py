@@ -19,6 +19,7 @@ from stages.errors import WeightsError
 from stages.file_hash import file_sha256
 from train.base.config import StableDiffusionConfig
 from train.base.frozen_convolution import forget_inputs
+from train.base.progress_bars import progress_bars_hidden
 from train.base.protocol import FeatureShape, Posterior, Prediction
 
 if TYPE_CHECKING:
@@ -158,25 +159,24 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
     """
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
-    from transformers.utils import logging
 
     from stages.weights.vae_files import vae_directory, weights_file
 
-    logging.disable_progress_bar()  # of loading what is there; a download keeps its own
     weights: dict[str, Any] = {"revision": config.revision, "variant": config.variant}
     vae_file = weights_file(vae_directory(config.model, config.revision, config.variant), config.variant)
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(config.model, subfolder="tokenizer", revision=config.revision)
-        if len(tokenizer) < BYTES:
-            raise OSError("no vocabulary in tokenizer")
-        parts = Parts(
-            unet=_whole(UNet2DConditionModel, config.model, "unet", weights),
-            vae=_whole(AutoencoderKL, config.model, "vae", weights),
-            text_encoder=_whole(CLIPTextModel, config.model, "text_encoder", weights),
-            tokenizer=tokenizer,
-            scheduler=DDPMScheduler.from_pretrained(config.model, subfolder="scheduler", revision=config.revision),
-            vae_file=vae_file,
-        )
+        with progress_bars_hidden():
+            tokenizer = CLIPTokenizer.from_pretrained(config.model, subfolder="tokenizer", revision=config.revision)
+            if len(tokenizer) < BYTES:
+                raise OSError("no vocabulary in tokenizer")
+            parts = Parts(
+                unet=_whole(UNet2DConditionModel, config.model, "unet", weights),
+                vae=_whole(AutoencoderKL, config.model, "vae", weights),
+                text_encoder=_whole(CLIPTextModel, config.model, "text_encoder", weights),
+                tokenizer=tokenizer,
+                scheduler=DDPMScheduler.from_pretrained(config.model, subfolder="scheduler", revision=config.revision),
+                vae_file=vae_file,
+            )
         _refuse_others(parts)
         return parts
     except (OSError, ValueError, KeyError, RuntimeError) as error:

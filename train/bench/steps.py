@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch
 from pipeline.bench.device import device_name, finish
 from pipeline.bench.limit import Bottleneck, Limit, best_rates, flops_of, multiplied_dtype
 from pipeline.bench.measure import Say, Table, compared, fresh, in_turn, peak_memory_bytes
-from stages.hardware.float32_products import configure_float32_products
+from stages.hardware.float32_products import float32_products
 from stages.hardware.precision import Dtype
 from train.base.caption_cache import CaptionCache
 from train.bench.models import ModelName
@@ -200,7 +201,9 @@ def measure(setting: StepSetting, scratch: Path, contender: LoopName) -> Measure
     ranges = [range(step * setting.batch_size, (step + 1) * setting.batch_size) for step in range(count)]
     on_gpu = prepared.base.device.type == "cuda"
     seconds, losses = [], list[float]()
-    with loading(prepared.read, ranges, config.loader, on_gpu) as batches:
+    # The plain loop leaves torch as it is; `train` does not.
+    products = nullcontext() if contender is LoopName.PLAIN else float32_products(prepared.base.device.type)
+    with products, loading(prepared.read, ranges, config.loader, on_gpu) as batches:
         take_step = _stepper(config, contender, prepared, ranges)
         step_flops = flops_of(lambda: losses.append(take_step(next(batches))))
         for number in range(1, count):
@@ -236,10 +239,9 @@ def _config(setting: StepSetting, scratch: Path, contender: LoopName) -> TrainCo
 def _stepper(
     config: TrainConfig, contender: LoopName, prepared: "RunParts", ranges: Sequence[range]
 ) -> "Callable[[Batch], float]":
-    """Make what takes a step on a batch and returns its loss, as `train` settles the process for it."""
+    """Make what takes a step on a batch and returns its loss."""
     if contender is LoopName.PLAIN:
         return PlainLoop(prepared.base.parts, prepared.adapter, prepared.base.device, prepared.base.dtype).step
-    configure_float32_products(prepared.base.device.type)
     optimization = Optimization(prepared.adapter, prepared.base, config.optimizer, config.loop.max_steps)
     captions = CaptionCache(prepared.base, config.loop.caption_cache)
     if contender is LoopName.REMEMBERED:

@@ -17,7 +17,8 @@ from pipeline.dataset.fingerprint import Inputs, fingerprint
 from pipeline.execution.inline import Executor
 from stages.errors import ConfigError
 from stages.extras import require
-from stages.hardware.precision import Dtype
+from stages.hardware.float32_products import float32_products
+from stages.hardware.precision import Dtype, resolve_device
 from stages.weights.store import WeightsStore
 from train.base.config import StableDiffusionConfig, model_name
 from train.base.load import load_base
@@ -146,8 +147,9 @@ def _measured(
     ]
     of_protocol = {}
     if protocol is not None:
-        networks = open_networks(protocol, extraction.weights, job.execution.device)
-        of_protocol = judge(protocol, networks, pictures, held_out)
+        with float32_products(resolve_device(job.execution.device)):
+            networks = open_networks(protocol, extraction.weights, job.execution.device)
+            of_protocol = judge(protocol, networks, pictures, held_out)
     return replace(report, complete=True, drawn_on=_drawn_on(pictures), figures=figures, of_protocol=of_protocol)
 
 

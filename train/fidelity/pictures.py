@@ -8,6 +8,7 @@ Invariant: a shard whose record is there is complete and is not drawn again, who
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +92,11 @@ class Pictures:
             announce(say, len(plans), len(todo), numerics, self.home)
             origin = FromHeldOut(self.drawing.held_out)
             work = Work(self.home, origin, (self.drawing,), self.fingerprint, numerics, weights)
-            with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
-                for record in chosen.run(todo, work, progress.annotated):
+            with (
+                RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress,
+                closing(chosen.run(todo, work, progress.annotated)) as records,
+            ):
+                for record in records:
                     progress.committed(record)
         finally:
             chosen.close()

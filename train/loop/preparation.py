@@ -48,8 +48,6 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
     import torch
 
     loop = config.loop
-    if loop.threads:
-        torch.set_num_threads(loop.threads)
     given = parse_data(data)
     shares = tuple(each.share for each in given if each.share is not None)
     sets = open_training_sets([each.location for each in given], config.condition, loop.latents == "auto")

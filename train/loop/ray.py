@@ -5,8 +5,9 @@
       │ └── progress ── board <┘    an actor; it also tells worker 0 to stop
       └──── Ctrl-C ───────^
 
-Beside `pipeline/execution/ray.py` the only module that imports ray. A worker that is lost is started again, with all
-others, from the last checkpoint. Invariant: our own errors travel as values, so they arrive with their type and text.
+Beside `pipeline/execution/ray.py` and `ray_cluster.py` the only module that imports ray. A worker that is lost is
+started again, with all others, from the last checkpoint. Invariant: our own errors travel as values, so they arrive
+with their type and text.
 """
 
 import math
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.execution.ray import cluster_resources, connect, lost_workers_explained, use_driver_directory
+from pipeline.execution.ray_cluster import cluster_resources, connected, driver_directory, lost_workers_explained
 from pipeline.execution.resources import Resources
 from stages.errors import CondsetError, ConfigError
 from train.loop.run import TrainJob, TrainSummary, train
@@ -48,16 +49,13 @@ def train_on_ray(job: TrainJob, workers: int, address: str | None, watch: Watche
     Raises what `train` raises; ConfigError if the cluster is too small or is not there; WorkerError if workers are lost
     again and again.
     """
-    connect(address)
-    import ray
-
-    try:
-        share = share_of(cluster_resources(), workers, job.config.loop.device)
-        with lost_workers_explained():
-            return _fit(_shared(job, share), workers, share, watch)
-    finally:
-        ray.shutdown()
-        shutil.rmtree(job.run / STORAGE, ignore_errors=True)
+    with connected(address):
+        try:
+            share = share_of(cluster_resources(), workers, job.config.loop.device)
+            with lost_workers_explained():
+                return _fit(_shared(job, share), workers, share, watch)
+        finally:
+            shutil.rmtree(job.run / STORAGE, ignore_errors=True)
 
 
 def share_of(has: Resources, workers: int, device: str) -> Share:
@@ -149,14 +147,14 @@ def _work(config: dict[str, Any]) -> bytes:
     from ray.train.torch import get_device
 
     job: TrainJob = config["job"]
-    use_driver_directory(config["home"])
     if job.config.loop.device == "cuda":
         torch.cuda.set_device(get_device())
     worker = Worker(get_context().get_world_rank(), get_context().get_world_size())
-    try:
-        return pickle.dumps(train(job, worker, _Remote(config["board"]) if worker.is_first else SilentWatcher()))
-    except (CondsetError, KeyboardInterrupt) as error:
-        return pickle.dumps(error)
+    with driver_directory(config["home"]):
+        try:
+            return pickle.dumps(train(job, worker, _Remote(config["board"]) if worker.is_first else SilentWatcher()))
+        except (CondsetError, KeyboardInterrupt) as error:
+            return pickle.dumps(error)
 
 
 class _Board:

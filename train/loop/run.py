@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
-from stages.hardware.float32_products import configure_float32_products
+from stages.hardware.float32_products import float32_products
+from stages.hardware.process import torch_threads
 from stages.settings import plain
 from train.base.caption_cache import CaptionCache
 from train.config import TrainConfig
@@ -66,10 +67,15 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
     NonFiniteLoss; ShardCorrupt; WorkerError if a step does not fit in the GPU's memory; KeyboardInterrupt if `watch`
     asked for it. The steps before the last four are kept.
     """
+    with torch_threads(job.config.loop.threads):
+        with worker.together():
+            prepared = prepare_run(job.config, job.data, job.validation)
+        with float32_products(prepared.base.device.type):
+            return _train_prepared(job, worker, watch, prepared)
+
+
+def _train_prepared(job: TrainJob, worker: Worker, watch: Watcher, prepared: RunParts) -> TrainSummary:
     loop = job.config.loop
-    with worker.together():
-        prepared = prepare_run(job.config, job.data, job.validation)
-    configure_float32_products(prepared.base.device.type)
     optimization = Optimization(prepared.adapter, prepared.base, job.config.optimizer, loop.max_steps)
     with worker.together():
         if worker.is_first:

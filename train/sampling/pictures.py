@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from stages.errors import ConfigError
-from stages.hardware.float32_products import configure_float32_products
+from stages.hardware.float32_products import float32_products
 from stages.hardware.precision import Dtype
 from stages.records import UInt8Array
 from train.adapters.features import adapter_features
@@ -82,17 +82,17 @@ def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn
     width, height = _size(job, controls)
     diffusion = _choose_base(job, controls)
     base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
-    configure_float32_products(base.device.type)
     _check_base(job, controls, base, name)
     _check_multiples("--size", (width, height), base.feature_shapes)
-    features = _features(base, controls)
     pictures: list[UInt8Array] = []
-    for seed, file in zip(_seeds(job), drawn.pictures, strict=True):
-        noise = starting_noise(base, [seed], width, height)
-        picture = sample_pictures(base, [job.prompt], noise, features, job.sampler, job.negative, stepped)[0]
-        _save(Image.fromarray(picture), file, _recipe(job, name, seed))
-        if len(pictures) < SHEET_PICTURES:
-            pictures.append(picture)
+    with float32_products(base.device.type):
+        features = _features(base, controls)
+        for seed, file in zip(_seeds(job), drawn.pictures, strict=True):
+            noise = starting_noise(base, [seed], width, height)
+            picture = sample_pictures(base, [job.prompt], noise, features, job.sampler, job.negative, stepped)[0]
+            _save(Image.fromarray(picture), file, _recipe(job, name, seed))
+            if len(pictures) < SHEET_PICTURES:
+                pictures.append(picture)
     _save(_draw_sheet(job, controls, pictures), drawn.sheet, _recipe(job, name, job.sampler.seed))
     return drawn
 

@@ -18,7 +18,7 @@ from stages.records import Float32Array, UInt8Array
 from stages.reference.mmpose_networks import (
     Estimator,
     build_estimator,
-    ignore_deprecations,
+    deprecations_ignored,
     load_estimator_weights,
     placeholders,
 )
@@ -74,10 +74,9 @@ class PoseNetwork:
         import torch
         from mmpose.structures import PoseDataSample
 
-        ignore_deprecations()
         description = {"input_size": self.input_size, "flip_indices": MIRRORED_KEYPOINTS}
         samples = [PoseDataSample(metainfo=description) for _ in inputs_hwc]
-        with torch.inference_mode():
+        with deprecations_ignored(), torch.inference_mode():
             inputs_bchw = self._normalised(np.stack(inputs_hwc))
             features = self._features(inputs_bchw)
             # mmpose averages what it finds in the input and in its mirror image (flip_test).

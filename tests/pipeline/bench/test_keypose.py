@@ -1,9 +1,10 @@
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.bench.keypose import build_reference, random_rtmo
+from pipeline.bench.keypose import build_reference, log_disabled, random_rtmo
 from pipeline.bench.measure import fresh
 from pipeline.bench.networks import build_annotator, scenes
 from stages.annotators.keypose.annotator import KeyposeConfig
@@ -13,12 +14,26 @@ from tests.pipeline.bench.bench_command import assert_consistent, bench_for_mach
 def persons_found(weights: Path) -> tuple[list[int], list[int]]:
     """Return how many persons mmpose and condset find in each of two scenes."""
     config, images = KeyposeConfig(model="rtmo-s", weights=str(weights)), scenes(64, 2)
-    theirs: Any = build_reference(config, weights, "cpu")(images)
-    ours: Any = build_annotator(config, "cpu")(images)
+    theirs: Any
+    ours: Any
+    with build_reference(config, weights, "cpu") as run:
+        theirs = run(images)
+    with build_annotator(config, "cpu") as run:
+        ours = run(images)
     return (
         [len(result["predictions"][0]) for result in theirs],
         [members[0].values.size // (17 * 3) for members in ours],
     )
+
+
+def test_the_log_is_shown_again_after_the_block_and_after_an_error_in_it() -> None:
+    log = logging.getLogger("mmengine")
+    with log_disabled():
+        assert not log.isEnabledFor(logging.WARNING)
+        assert log.isEnabledFor(logging.ERROR)
+    with pytest.raises(ZeroDivisionError), log_disabled():
+        1 / 0  # noqa: B018
+    assert log.isEnabledFor(logging.WARNING)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
@@ -30,21 +30,18 @@ def timing(images: int, device: str = "cpu") -> Timing:
     return Timing(SIDE, images, rounds=1, device=device)
 
 
-def build_noting(batches: list[list[UInt8Array]]) -> Run:
-    return lambda images_hwc: batches.append(list(images_hwc))
+def built(run: Run) -> Callable[[], AbstractContextManager[Run]]:
+    """What builds a network that has nothing to load and nothing to leave."""
+    return lambda: nullcontext(run)
 
 
-def build_product() -> Run:
+def build_product() -> AbstractContextManager[Run]:
     def run(images_hwc: Sequence[UInt8Array]) -> object:
         return [
             torch.from_numpy(image_hwc[..., 0].astype(np.float32)) @ torch.ones(SIDE, 3) for image_hwc in images_hwc
         ]
 
-    return run
-
-
-def build_waiting(clock: Clock) -> Run:
-    return lambda images_hwc: clock.wait(2.0 * len(images_hwc))
+    return nullcontext(run)
 
 
 @pytest.fixture
@@ -61,7 +58,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 def test_every_image_is_seen_once_after_the_batch_that_warms_up() -> None:
     batches: list[list[UInt8Array]] = []
-    contender = Contender("noting", partial(build_noting, batches), "float32", batch_size=2)
+    noting = built(lambda images_hwc: batches.append(list(images_hwc)))
+    contender = Contender("noting", noting, "float32", batch_size=2)
     seconds_per_image(contender, timing(images=5))
     assert [len(batch) for batch in batches] == [2, 2, 2, 2], "whole batches: another size would be another warm-up"
     expected = scenes(SIDE, 6)
@@ -71,7 +69,8 @@ def test_every_image_is_seen_once_after_the_batch_that_warms_up() -> None:
 
 def test_the_seconds_of_a_batch_are_shared_by_its_images() -> None:
     clock = Clock()
-    contender = Contender("waiting", partial(build_waiting, clock), "float32", batch_size=4)
+    waiting = built(lambda images_hwc: clock.wait(2.0 * len(images_hwc)))
+    contender = Contender("waiting", waiting, "float32", batch_size=4)
     assert seconds_per_image(contender, timing(images=8), clock) == 2.0
 
 
@@ -79,24 +78,19 @@ def test_every_thread_takes_a_batch_of_its_own() -> None:
     threads: set[int] = set()
     together = threading.Barrier(3, timeout=30)
 
-    def build() -> Run:
-        def run(images_hwc: Sequence[UInt8Array]) -> object:
-            threads.add(threading.get_ident())
-            return together.wait()
+    def run(images_hwc: Sequence[UInt8Array]) -> object:
+        threads.add(threading.get_ident())
+        return together.wait()
 
-        return run
-
-    seconds_per_image(Contender("meeting", build, "float32", threads=3), timing(images=6))
+    seconds_per_image(Contender("meeting", built(run), "float32", threads=3), timing(images=6))
     assert len(threads) == 3
 
 
 def test_a_gpu_is_waited_for_before_the_clock_starts_and_before_it_stops(gpu: Callable[[], int]) -> None:
     seen: list[int] = []
 
-    def build() -> Run:
-        return lambda images_hwc: seen.append(gpu())
-
-    seconds_per_image(Contender("asynchronous", build, "float32"), timing(images=2, device="cuda"))
+    asynchronous = Contender("asynchronous", built(lambda images_hwc: seen.append(gpu())), "float32")
+    seconds_per_image(asynchronous, timing(images=2, device="cuda"))
     assert (seen, gpu()) == ([0, 1, 1], 2)
 
 

@@ -1,5 +1,6 @@
 """The bench of preparation in small: its contenders make the same data, and its figures are those of the run."""
 
+import gc
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from stages.annotators.color import ColorConfig
 from stages.annotators.segmentation.annotator import SegmentationConfig
 from stages.annotators.sketch.annotator import SketchConfig
 from stages.records import UInt8Array
+from stages.warning_filters import Ignored, warnings_ignored
 from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
 
 
@@ -50,7 +52,9 @@ def samples(tars: Path) -> dict[str, dict[str, bytes]]:
     import webdataset
 
     files = [str(tar) for tar in sorted(tars.glob("*.tar"))]
-    read = list(webdataset.WebDataset(files, shardshuffle=False))
+    with warnings_ignored(Ignored(category=ResourceWarning)):  # webdataset leaves the last tar open
+        read = list(webdataset.WebDataset(files, shardshuffle=False))
+        gc.collect()
     return {each["__key__"]: {name: each[name] for name in each if not name.startswith("__")} for each in read}
 
 

@@ -1,7 +1,8 @@
 """Memory is flat: neither the driver nor a worker needs more for more shards."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -49,10 +50,13 @@ class Watched:
     def numerics(self, config: PrepareConfig) -> Numerics:
         return self._executor.numerics(config)
 
-    def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
-        for record in self._executor.run(plans, work, progress):
-            self._look()
-            yield record
+    def run(
+        self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]
+    ) -> Generator[ShardRecord, None, None]:
+        with closing(self._executor.run(plans, work, progress)) as records:
+            for record in records:
+                self._look()
+                yield record
 
     def close(self) -> None:
         self._executor.close()

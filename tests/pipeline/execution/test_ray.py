@@ -1,5 +1,6 @@
 """Reaching a cluster: what is not there is an error at once, and so is what is lost for good."""
 
+import logging
 import os
 import signal
 import socket
@@ -13,7 +14,8 @@ import pytest
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
-from pipeline.execution.ray import RayExecutor, connect, lost_workers_explained
+from pipeline.execution.ray import RayExecutor, data_settings
+from pipeline.execution.ray_cluster import connected, driver_directory, lost_workers_explained
 from pipeline.run import prepare
 from stages.errors import ConfigError, WorkerError
 from stages.weights.store import WeightsStore
@@ -38,12 +40,12 @@ def closed_port() -> int:
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_a_cluster_that_is_not_there_is_an_error_at_once(closed_port: int, scheme: str) -> None:
     address = f"{scheme}127.0.0.1:{closed_port}"
-    with pytest.raises(
-        ConfigError,
-        match=rf"--ray-address must lead to a running Ray cluster, got '{address}' \(\[Errno 111\] Connection refused\)"
-        r"; start one with `ray start --head`, or use --executor inline",
-    ):
-        connect(address)
+    refused = (
+        rf"--ray-address must lead to a running Ray cluster, got '{address}' \(\[Errno 111\] Connection refused\); "
+        "start one with `ray start --head`, or use --executor inline"
+    )
+    with pytest.raises(ConfigError, match=refused), connected(address):
+        pytest.fail("nobody listens there")
 
 
 def test_nothing_is_listed_for_a_cluster_that_is_not_there(closed_port: int, tmp_path: Path) -> None:
@@ -71,9 +73,8 @@ def test_nothing_is_listed_for_a_gpu_that_is_not_there(tmp_path: Path, monkeypat
 
 @pytest.fixture
 def local_ray() -> Iterator[None]:
-    connect(None)
-    yield
-    RayExecutor().close()
+    with connected(None):
+        yield
 
 
 @pytest.mark.ray
@@ -97,16 +98,53 @@ def test_a_worker_that_is_lost_for_good_is_one_line(local_ray: None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_what_sigterm_does_here_stays_as_it_was() -> None:
+def test_what_sigterm_does_here_and_the_environment_stay_as_they_were() -> None:
     """Ray's own handler would end the process with the steps of a training run unsaved."""
 
     def handler(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = signal.signal(signal.SIGTERM, handler)
+    former, environment = signal.signal(signal.SIGTERM, handler), dict(os.environ)
     try:
-        connect(None)
-        assert signal.getsignal(signal.SIGTERM) is handler
+        with connected(None):
+            assert signal.getsignal(signal.SIGTERM) is handler
+            assert dict(os.environ) == environment
     finally:
         signal.signal(signal.SIGTERM, former)
-        RayExecutor().close()
+
+
+def test_the_environment_stays_as_it_was_where_there_is_no_cluster(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "info")
+    before = dict(os.environ)
+    with pytest.raises(ConfigError, match="--ray-address"), connected(f"127.0.0.1:{closed_port}"):
+        pytest.fail("nobody listens there")
+    assert dict(os.environ) == before
+
+
+def test_the_settings_of_ray_data_are_as_before_after_a_run_and_after_an_error_in_it() -> None:
+    from ray.data import DataContext
+
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+
+    def now() -> tuple[object, ...]:
+        return context.enable_progress_bars, context.target_max_block_size, logger.level
+
+    before = now()
+    with data_settings():
+        assert now() == (False, None, logging.ERROR)
+    with pytest.raises(ZeroDivisionError), data_settings():
+        1 / 0  # noqa: B018
+    assert now() == before
+
+
+def test_a_worker_works_in_the_drivers_directory_for_the_time_of_a_block(tmp_path: Path) -> None:
+    before = Path.cwd()
+    with driver_directory(str(tmp_path)):
+        assert Path.cwd() == tmp_path
+    with pytest.raises(ZeroDivisionError), driver_directory(str(tmp_path)):
+        1 / 0  # noqa: B018
+    assert Path.cwd() == before
+    with driver_directory(str(tmp_path / "on another node")):
+        assert Path.cwd() == before

@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.config import PrepareConfig
@@ -22,6 +23,7 @@ from pipeline.verify.dataset import verify
 from pipeline.verify.deep import describe_difference
 from pipeline.verify.problem import Problem
 from stages.errors import ConfigError, WeightsError
+from stages.hardware.process import torch_threads
 from stages.image.encode import encode_member, encode_png
 from stages.records import ArrayMember, UInt8Array
 from stages.settings import changed
@@ -119,6 +121,19 @@ def test_a_label_map_that_has_changed_its_size_is_named(scenes: Path) -> None:
     (problem,) = deep(scenes)
     assert (problem.shard, problem.key) == ("0000001", "000000000006")
     assert problem.what.startswith("label map must be usable as it was, got bad_labels: the label map must have the")
+
+
+def test_the_process_is_as_before_a_check_and_before_one_that_is_interrupted(scenes: Path) -> None:
+    def interrupted(rows: int) -> None:
+        assert torch.get_num_threads() == 1
+        raise KeyboardInterrupt
+
+    with torch_threads(5):
+        assert deep(scenes) == ()
+        assert torch.get_num_threads() == 5
+        with pytest.raises(KeyboardInterrupt):
+            verify(Directory(str(scenes)), True, NO_WEIGHTS, "cpu", interrupted)
+        assert torch.get_num_threads() == 5
 
 
 def test_label_maps_that_no_condition_needs_may_be_gone(make_config: Make, run_inline: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from stages.hardware.process import torch_threads
 from stages.sources.synthetic.scenes import describe_scene, draw_scene
 from train.base.config import TinyDiffusionConfig
 from train.base.protocol import Prediction
@@ -13,12 +14,8 @@ FIRST_UNSEEN_SCENE = 1000
 
 
 def test_equal_settings_give_equal_bytes_whatever_the_number_of_threads(tiny_base: StableDiffusion) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if before > 1 else 2)
-    try:
+    with torch_threads(1 if torch.get_num_threads() > 1 else 2):
         again = tiny_parts(TinyDiffusionConfig())
-    finally:
-        torch.set_num_threads(before)
     for one, other in zip(again.networks(), tiny_base.parts.networks(), strict=True):
         assert parameters_sha256(one) == parameters_sha256(other)
 

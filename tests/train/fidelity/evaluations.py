@@ -1,6 +1,6 @@
 """Evaluations on the tiny base: what runs and interrupts them, and reads or replaces the pictures that they draw."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from pipeline.config import ExecutionConfig
@@ -25,7 +25,9 @@ class StopsAfter(InlineExecutor):
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
-    def run(self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]) -> Iterator[ShardRecord]:
+    def run(
+        self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]
+    ) -> Generator[ShardRecord, None, None]:
         yield from super().run(plans[: self._shards], work, progress)  # of what is in flight some more may get through
         raise KeyboardInterrupt
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError
+from stages.hardware.process import torch_threads
 from stages.image.decode import decode_stored
 from stages.records import Condition
 from stages.weights.store import WeightsStore
@@ -95,10 +95,11 @@ def test_a_picture_is_the_one_that_condset_sample_draws_with_the_same_adapters(
         (tmp_path / f"{number}.png").write_bytes(members[f"{condition}.png"])
     prompt = data.read(shard, 1)[1]["txt"].decode()
     chosen = tuple(Control(job.runs[n], tmp_path / f"{n}.png", WEIGHTS[n]) for n in controls)
-    torch.set_num_threads(1)
-    (drawn,) = sample(
-        SampleJob(prompt, tmp_path / "out", chosen, sampler=SamplerSettings(1, seed=1), device="cpu", dtype="float32")
-    ).pictures
+    alone = SampleJob(
+        prompt, tmp_path / "out", chosen, sampler=SamplerSettings(1, seed=1), device="cpu", dtype="float32"
+    )
+    with torch_threads(1):
+        (drawn,) = sample(alone).pictures
     found_hwc = decode_stored(picture(job.out, "0000000", 1)[f"{variant}.png"])
     with Image.open(drawn) as expected:
         np.testing.assert_array_equal(found_hwc, np.asarray(expected))

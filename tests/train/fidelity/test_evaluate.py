@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pipeline.dataset.storage import Directory
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, WeightsError
+from stages.hardware.process import torch_threads
 from stages.image.decode import decode_stored
 from stages.records import Condition
 from stages.sources.index.names import hashed_key
@@ -123,7 +123,6 @@ def test_a_picture_is_the_one_that_condset_sample_draws(done: Evaluated, job: Ev
     for number in (0, 1):
         (tmp_path / f"{number}.png").write_bytes(data.read(shard, number)[1]["color.png"])
     prompt = data.read(shard, 1)[1]["txt"].decode()
-    torch.set_num_threads(1)
     for variant, condition in (("with", "1.png"), ("shuffled", "0.png")):
         alone = SampleJob(
             prompt,
@@ -133,7 +132,8 @@ def test_a_picture_is_the_one_that_condset_sample_draws(done: Evaluated, job: Ev
             device="cpu",
             dtype="float32",
         )
-        (drawn,) = sample(alone).pictures
+        with torch_threads(1):
+            (drawn,) = sample(alone).pictures
         found_hwc = decode_stored(picture(job.out, "0000000", 1)[f"{variant}.png"])
         with Image.open(drawn) as expected:
             np.testing.assert_array_equal(found_hwc, np.asarray(expected))

@@ -11,6 +11,7 @@ from PIL import Image
 from torch.nn import functional
 
 from stages.errors import CheckpointError
+from stages.hardware.process import torch_threads
 from tests.train.conftest import add_layer
 from tests.train.tiny_runs import save_parts
 from tests.train.training_runs import (
@@ -141,6 +142,23 @@ def test_accumulation_equals_the_big_batch(color_data: Path, tmp_path: Path) -> 
     run_alone(small_job(color_data, parts, optimizer={"lr": 1e-4}, loop=divided))
     np.testing.assert_allclose(losses(parts), losses(big), rtol=0, atol=1e-5)
     assert difference(big, parts) < 1e-5
+
+
+def test_torch_has_its_threads_and_its_precision_again_after_a_run_and_after_an_interrupted_one(
+    color_data: Path, tmp_path: Path
+) -> None:
+    job = small_job(color_data, tmp_path / "run", loop={"threads": 2})
+
+    def now() -> tuple[int, str]:
+        return torch.get_num_threads(), torch.get_float32_matmul_precision()
+
+    with torch_threads(5):
+        before = now()
+        with pytest.raises(KeyboardInterrupt):
+            train(job, Worker(), StopAfter(1))
+        assert now() == before
+        run_alone(job)
+        assert now() == before
 
 
 def test_a_run_resumes_with_its_batch_divided_in_another_way(color_data: Path, whole: Path, tmp_path: Path) -> None:

@@ -37,3 +37,6 @@ def test_a_signal_asks_to_stop_and_a_second_one_interrupts(number: signal.Signal
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+    with pytest.raises(ZeroDivisionError), terminal():
+        1 / 0  # noqa: B018
+    assert signal.getsignal(number) is before

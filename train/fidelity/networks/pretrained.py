@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.errors import WeightsError
 from stages.weights.store import WeightsFile, load_state_dict
+from train.base.progress_bars import progress_bars_hidden
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,12 +21,12 @@ def pretrained(network_class: Any, config: Any, file: WeightsFile, device: str) 
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
-    logging.disable_progress_bar()
     logging.set_verbosity_error()  # its report of what does not fit takes a page
     try:
-        network, found = network_class.from_pretrained(
-            None, config=config, state_dict=_parameters(file), output_loading_info=True
-        )
+        with progress_bars_hidden():
+            network, found = network_class.from_pretrained(
+                None, config=config, state_dict=_parameters(file), output_loading_info=True
+            )
     except RuntimeError:
         got = "some of other shapes"
         raise WeightsError(_message(network_class, file, got)) from None

@@ -23,6 +23,7 @@ from stages.annotators.depth.annotator import DepthAnnotator, DepthConfig, quant
 from stages.annotators.depth.midas import load_depth_network
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import WorkerError
+from stages.hardware.process import torch_threads
 from stages.records import (
     ConditionMembers,
     Crop,
@@ -49,10 +50,8 @@ WEAK_LAYERS = ("norm3.weight", "conv2.weight", "attn.proj.weight", "mlp.fc2.weig
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 def random_weight(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """Keypose as the pipeline sees it: settings in, members or a rejection out."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from stages.records import (
     Rejection,
     StoredSample,
 )
-from stages.reference.mmpose_networks import batch_norms, build_estimator, ignore_deprecations
+from stages.reference.mmpose_networks import batch_norms, build_estimator, deprecations_ignored
 from stages.settings import plain
 from stages.weights.catalogue import MODELS
 from stages.weights.store import WeightsStore
@@ -126,8 +127,7 @@ def random_weights(directory: Path) -> Path:
     for layer in batch_norms(network):
         layer.momentum = None
     image_bchw = torch.from_numpy(sample().image_hwc.copy()).permute(2, 0, 1)[None].float()
-    ignore_deprecations()
-    with torch.no_grad():
+    with deprecations_ignored(), torch.no_grad():
         network.train()
         network.head(network.extract_feat(torch.nn.functional.interpolate(image_bchw, (640, 640), mode="bilinear")))
         for layer in network.head.head_module.out_bbox:
@@ -137,10 +137,11 @@ def random_weights(directory: Path) -> Path:
     return file
 
 
-def test_a_network_finds_persons_in_a_batch_as_in_each_image_and_prints_nothing(
+def test_a_network_finds_persons_in_a_batch_as_in_each_image_and_leaves_nothing_behind(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = KeyposeConfig(model="rtmo-s", weights=str(random_weights(tmp_path)), person_threshold=0.6)
+    filters = list(warnings.filters)
     annotator = config.build("cpu", WeightsStore(allow_network=False))
     # What is annotated must not matter.
     batch = [members(outcome) for outcome in annotator([sample(), sample(person())])]
@@ -150,6 +151,7 @@ def test_a_network_finds_persons_in_a_batch_as_in_each_image_and_prints_nothing(
         assert np.abs(numbers - members(alone)[0]).max() < 0.5
         assert np.array_equal(picture.pixels, draw_skeleton(numbers, WIDTH, HEIGHT))
     assert capfd.readouterr() == ("", "")
+    assert warnings.filters == filters
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ from PIL import Image
 from stages.annotators.keypose.network import load_pose_network
 from stages.annotators.keypose.one_stage import OneStageEstimator
 from stages.hardware.precision import ResolvedDtype
+from stages.hardware.process import torch_threads
 from stages.records import Float32Array, UInt8Array
-from stages.reference.mmpose_networks import batch_norms, config_file, ignore_deprecations, placeholders
+from stages.reference.mmpose_networks import batch_norms, config_file, deprecations_ignored, placeholders
 from stages.weights.store import WeightsFile
 
 CANDIDATES = 3
@@ -26,10 +27,8 @@ SCORE = 1e-4
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +53,8 @@ class Reference:
         """Return (persons, 17, 3) as mmpose.apis.inference_bottomup gives them."""
         from mmpose.apis import inference_bottomup
 
-        ignore_deprecations()
-        (sample,) = inference_bottomup(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]))
+        with deprecations_ignored():
+            (sample,) = inference_bottomup(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]))
         found = sample.pred_instances
         return np.concatenate([found.keypoints, found.keypoint_scores[..., None]], axis=-1, dtype=np.float32)
 

@@ -13,6 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from stages.annotators.keypose.person_detector import PersonDetector, faster_rcnn, load_person_detector
 from stages.errors import WeightsError
+from stages.hardware.process import torch_threads
 from stages.records import Float32Array, UInt8Array
 from stages.weights.store import WeightsFile
 
@@ -23,10 +24,8 @@ SHORT_SIDE_PIXELS = 128
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from PIL import Image
 
 from stages.annotators.keypose.network import PoseNetwork, load_pose_network
 from stages.annotators.keypose.top_down import CROPS_PER_PASS, TopDownEstimator
+from stages.hardware.process import torch_threads
 from stages.records import Float32Array, UInt8Array
-from stages.reference.mmpose_networks import batch_norms, config_file, ignore_deprecations, placeholders
+from stages.reference.mmpose_networks import batch_norms, config_file, deprecations_ignored, placeholders
 from stages.weights.store import WeightsFile
 
 BOXES: tuple[list[list[float]], ...] = (
@@ -31,10 +32,8 @@ SCORE = 1e-4
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +54,8 @@ class Reference:
         """Return (persons, 17, 3) as mmpose.apis.inference_topdown gives them."""
         from mmpose.apis import inference_topdown
 
-        ignore_deprecations()
-        samples = inference_topdown(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]), boxes)
+        with deprecations_ignored():
+            samples = inference_topdown(self.network, np.ascontiguousarray(photograph_hwc[..., ::-1]), boxes)
         persons = [sample.pred_instances for sample in samples]
         positions = np.concatenate([person.keypoints for person in persons])
         scores = np.concatenate([person.keypoint_scores for person in persons])
