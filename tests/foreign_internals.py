@@ -6,8 +6,9 @@ Private names (`torch.cpu._is_x()`, `from numpy._core import y`, `getattr(networ
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 
-from tests.module_graph import PACKAGES
+from tests.module_graph import PACKAGES, parsed
 
 OURS = frozenset({*PACKAGES, "tests"})
 DOCUMENTED = frozenset({"os._exit", "sys._current_frames"})
@@ -21,12 +22,12 @@ WHOLE = frozenset(
 
 def own_private_names(sources: Iterable[str]) -> frozenset[str]:
     """The private names that our files define: functions, classes, variables, and attributes of self."""
-    return frozenset(name for source in sources for name in _defined(ast.parse(source)) if _is_private(name))
+    return frozenset(name for source in sources for name in _defined(parsed(source)) if _is_private(name))
 
 
 def private_names_of_libraries(source: str, own: frozenset[str]) -> list[str]:
     """The private names that are not among our `own`, as they are written."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     modules = set(_foreign_modules(tree))
     found = [name for node in ast.walk(tree) for name in _private_names(node, modules, own)]
     return sorted(set(found) - DOCUMENTED)
@@ -34,7 +35,7 @@ def private_names_of_libraries(source: str, own: frozenset[str]) -> list[str]:
 
 def words_of_errors(source: str) -> list[str]:
     """Where the text of an error, caught or handed over under the name `error`, is taken apart or compared."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     errors = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name} | {"error"}
     found = []
     for node in ast.walk(tree):
@@ -47,10 +48,11 @@ def words_of_errors(source: str) -> list[str]:
     return sorted(found)
 
 
+@cache
 def mentioned(source: str) -> set[str]:
     """Every dotted name and every short text that stands in a file, and every name that it imports."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Attribute):
             names.add(ast.unparse(node))
         elif isinstance(node, ast.ImportFrom):

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -14,10 +15,17 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """Parse a file's text once for all that is asked of it."""
+    return ast.parse(source)
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """The dotted names that a file imports, wherever it does: of modules, or of what a module holds."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -64,6 +72,7 @@ class Graph:
         return next((folder for folder in folders if module == folder or module.startswith(f"{folder}.")), "")
 
 
+@cache
 def module_graph() -> Graph:
     """Read every module of every package."""
     files = {_dotted(path): path for package in PACKAGES for path in modules(package)}

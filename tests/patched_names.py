@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from tests.module_graph import PACKAGES
+from tests.module_graph import PACKAGES, parsed
 
 PATCHES = frozenset({"setattr", "delattr", "setitem", "delitem"})
 """Methods of pytest's monkeypatch; the first is a function of Python's as well."""
@@ -11,7 +11,7 @@ PATCHES = frozenset({"setattr", "delattr", "setitem", "delitem"})
 
 def patched_names(source: str) -> list[str]:
     """Find every statement by which Python code overwrites a part of our modules, in its own words."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     ours = _imported_from_us(tree)
     found = [ast.unparse(node) for node in ast.walk(tree) if _overwrites(node, ours)]
     return found + [each for program in _programs(tree) for each in patched_names(program)]
