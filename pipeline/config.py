@@ -22,9 +22,9 @@ class ExecutionConfig(Settings):
     """How the work is spread over the machine; nothing here changes which data set is made."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks run."""
+    """Device that the networks run on."""
     workers: int = Field(default=0, ge=0)
-    """Annotating workers, each with all networks of the data set; 0 is one a GPU, or as many as the CPUs feed."""
+    """Number of workers, each with all networks of the data set; 0 is one for each GPU, or what the CPUs allow."""
     threads_per_worker: int = Field(default=0, ge=0)
     """On a CPU, images that a worker works on at once, each with one thread; beside a GPU, threads that decode and
     encode. 0 is all cores of a node, at most 8."""

@@ -6,9 +6,10 @@
     on a GPU    threads  decode ──> batch ──annotator 1, annotator 2, ...──> members ──PNG──> encoded
                               └─ the next batch is decoded and the last one encoded beside the networks ─┘
 
-A core that keeps its image waits for nobody. Cores that share one meet after every layer, and the slowest sets the
-pace: two cores make 1.3 to 1.5 times as many images apart as together (measured with every network here), and the
-result cannot depend on how many there are. Outcomes come in the order of the samples, whatever finishes first.
+A core that works on an image of its own waits for no other. Cores that share an image wait for each other after every
+layer, and the slowest sets the pace: two cores make 1.3 to 1.5 times as many images apart as together (measured with
+every network here), and the result cannot depend on how many there are. Outcomes come in the order of the samples,
+whatever finishes first.
 
 Neighbouring shards overlap: once the last batch of one has begun, the first of the next may.
 """

@@ -59,7 +59,7 @@ def read_bytes(files: "AbstractFileSystem", path: str, start: int | None, stop: 
     Every failure is an OSError, FileNotFoundError if there is no such file.
     """
     if start is not None and start == stop:
-        return b""  # HTTP has no words for an empty range: servers would send the whole file
+        return b""  # HTTP cannot ask for an empty range: servers would send the whole file
     # The hub's driver is a reader of whole files: it would fetch five megabytes for every few bytes.
     exact = {"cache_type": "none"} if "hf" in files.protocol else {}
     with driver_errors():

@@ -42,23 +42,23 @@ class LoopConfig(Settings):
     """Forward passes whose gradients are averaged into one step."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Mark.MANNER] = "auto"
     dtype: Dtype = "auto"
-    """Of the frozen model and of the adapter's products; the adapter's weights stay float32."""
+    """Precision of the frozen model and of the adapter's products; the adapter's weights stay float32."""
     threads: Annotated[int, Mark.MANNER] = Field(default=0, ge=0)
-    """Of torch on a CPU; 0 leaves torch's own number. Changes float sums."""
+    """Threads of torch on a CPU; 0 leaves torch's own number. Another number changes the last bits of sums."""
     channels_last: Annotated[bool, Mark.MANNER] = True
     compile: Annotated[bool, Mark.MANNER] = False
     """torch.compile for the frozen UNet: minutes at the start, faster steps on a GPU."""
     gradient_checkpointing: Annotated[bool, Mark.MANNER] = False
     """Compute the UNet's activations twice instead of keeping them: less memory, a third more time."""
     caption_cache: Annotated[int, Mark.MANNER] = Field(default=4096, ge=0)
-    """Embeddings of captions that are kept on the device; one of Stable Diffusion 1.x takes 118 KB in 16 bits."""
+    """Captions whose embeddings are kept on the device; one of Stable Diffusion 1.x takes 118 KB in 16 bits."""
     latents: Annotated[Literal["auto", "never"], Mark.MANNER] = "auto"
     """Use the layer that `condset encode` made if every data set has it, or encode the images in every step."""
     log_every: Annotated[int, Mark.MANNER] = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     checkpoint_every: Annotated[int, Mark.MANNER] = Field(default=1000, ge=1)
     checkpoints_kept: Annotated[int, Mark.MANNER] = Field(default=3, ge=1)
-    """Older checkpoints are removed."""
+    """Number of checkpoints that are kept; older ones are removed."""
 
 
 class ValidationConfig(Settings):
@@ -67,12 +67,12 @@ class ValidationConfig(Settings):
     every: int = Field(default=1000, ge=0)
     """Steps between paired validation losses on --validation; 0 for none."""
     samples: int = Field(default=256, ge=1)
-    """Of the validation data set, the first so many."""
+    """Number of samples that are measured: the first ones of the validation data set."""
     preview_every: int = Field(default=1000, ge=0)
     """Steps between preview pictures; 0 for none."""
     preview_samples: int = Field(default=4, ge=1)
     preview_seeds: int = Field(default=1, ge=1)
-    """Starting noises of each that are drawn with the adapter."""
+    """Number of starting noises from which each sample is drawn with the adapter."""
     preview_steps: int = Field(default=25, ge=1)
     """Steps of the sampler."""
     guidance: float = Field(default=7.5, ge=1)

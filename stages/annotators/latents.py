@@ -39,12 +39,13 @@ class LatentsConfig(Settings):
     model: Annotated[str, Mark.PLACE] = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     """A Stable Diffusion whose VAE is used: a directory in diffusers' layout, or a hub id."""
     revision: Annotated[str | None, Mark.PLACE] = None
-    """Of the hub's repository; without it the newest one, or the one in the cache."""
+    """Revision of the hub's repository; without it the newest one, or the one in the cache."""
     variant: Annotated[str | None, Mark.PLACE] = None
-    """Of the weights' file: "fp16" reads diffusion_pytorch_model.fp16.safetensors."""
+    """Variant of the weight file: "fp16" reads diffusion_pytorch_model.fp16.safetensors."""
     dtype: Annotated[Dtype, Mark.MANNER] = "auto"
-    """Of the whole encoder; the stored numbers are float16 in any case. bfloat16 moves means by 1.5 % of their scale
-    (root mean square, VAE of Stable Diffusion 1.5 with random weights, 256 x 256), float32 by less than the storing."""
+    """Precision of the whole encoder; the stored numbers are float16 in any case. bfloat16 moves means by 1.5 % of
+    their scale (root mean square, VAE of Stable Diffusion 1.5 with random weights, 256 x 256), float32 by less than the
+    rounding to float16."""
 
     @property
     def spec(self) -> ConditionSpec:

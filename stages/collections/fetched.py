@@ -21,7 +21,7 @@ class FetchedArchive(Settings):
     url: str
     """Where condset downloaded it; empty if somebody else put it there, and then it is never removed."""
     sha256: str
-    """As received."""
+    """Of the archive as it was received."""
     size_bytes: int
     files: dict[str, int] = Field(default_factory=dict)
     """How many it holds by folder below the root; nothing before its unpacking has begun."""

@@ -1,8 +1,8 @@
 """Which library multiplies float32 matrices on a CPU: MKL, torch's own choice, or oneDNN where MKL is slow.
 
 MKL picks its kernels by the maker of the processor, and has none with AVX-512 for AMD's: half the rate of an EPYC of
-family 26 (115 GFLOP/s a core, oneDNN 240). torch asks oneDNN only together with leave to round float32 to bfloat16 on
-the way (precision "medium"). oneDNN takes that leave where there is AMX, which no processor of AMD's has.
+family 26 (115 GFLOP/s a core, oneDNN 240). torch uses oneDNN only if it may also round float32 to bfloat16 on the way
+(precision "medium"). oneDNN does so only where there is AMX, which no processor of AMD's has.
 Invariant: float32 stays float32. The library is tried, not trusted: see `keeps_float32`.
 """
 

@@ -50,7 +50,7 @@ class ImageConfig(Settings):
     """The stored image's file format; png keeps every pixel and takes three to four times the space."""
 
     quality: Annotated[int, Field(ge=1, le=100)] = 95
-    """Of the JPEG; png has none."""
+    """Quality of the JPEG, 1 to 100; png has none."""
 
     min_size_pixels: Annotated[int, Field(ge=0)] = 0
     """An original whose short side is below this is rejected as too_small; 0 accepts all, and enlarges small ones."""

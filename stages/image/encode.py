@@ -5,8 +5,9 @@
 The invariant: equal pixels give equal bytes, and a PNG or .npy gives back exactly what went in. All functions may be
 called from several threads at once; the encoders run without the interpreter's lock.
 
-PNG is the wall after batching. OpenCV writes it, with the filter `up` and zlib's run-length strategy for every kind of
-picture. Milliseconds / KiB at 512 x 512 on one core, with Pillow 13.0 (zlib-ng 2.3) and OpenCV 5.0 (zlib 1.2.11):
+Once the networks run in batches, PNG encoding is what limits the speed. OpenCV writes it, with the filter `up` and
+zlib's run-length strategy for every kind of picture. Milliseconds / KiB at 512 x 512 on one core, with Pillow 13.0
+(zlib-ng 2.3) and OpenCV 5.0 (zlib 1.2.11):
 
                                  Pillow level 6   Pillow level 1   OpenCV default   OpenCV up, RLE
     sketch, soft edges             5.4 /  30.9      4.4 /  34.2      1.5 /  40.9      1.5 /  37.0

@@ -78,7 +78,7 @@ def open_session(config: FetchConfig) -> aiohttp.ClientSession:
     """Make the session of one shard: no cookies, no proxies, no reuse of connections, a guard at every socket."""
     guard = AddressGuard(parse_networks(config.allow_private_hosts))
     connector = aiohttp.TCPConnector(
-        limit=0,  # who fetches counts the connections: waiting in the connector would count as connecting
+        limit=0,  # `urls` limits them: waiting here for a free one would count as time to connect
         force_close=True,
         resolver=GuardedResolver(guard),
         socket_factory=guard.make_socket,
@@ -239,7 +239,7 @@ def _too_large(config: FetchConfig) -> Failure:
 
 
 def _not_connected(error: aiohttp.ClientConnectorError) -> Failure:
-    """Tell a name without an address from an address that is refused, one without a server, one without its papers."""
+    """Tell why there is no connection: no such name, a refused address, no server there, or no valid certificate."""
     cause, host = error.os_error, error.host
     if isinstance(cause, RefusedAddress):
         detail = f"{host} must have a public address, got {cause}; fetch.allow_private_hosts lists exceptions"

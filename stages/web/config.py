@@ -17,20 +17,20 @@ class FetchConfig(Settings):
     concurrency: int = Field(default=64, ge=1, le=4096)
     """Connections of one load task at a time; the images in them, up to `max_bytes` each, are held in memory."""
     per_host: int = Field(default=6, ge=1)
-    """Of these, at most so many for URLs of the same host."""
+    """At most this many of them to the same host."""
     connect_seconds: float = Field(default=10, gt=0)
-    """For finding a host's address, connecting and, with https, agreeing on keys."""
+    """Longest time to find a host's address, to connect and, with https, to agree on keys."""
     read_seconds: float = Field(default=15, gt=0)
-    """For any pause in an answer."""
+    """Longest pause within an answer."""
     total_seconds: float = Field(default=60, gt=0)
-    """For one attempt from its beginning to the last byte, redirects included."""
+    """Longest time for one attempt, from its beginning to the last byte, redirects included."""
     max_bytes: int = Field(default=20_000_000, ge=1)
-    """A larger file is rejected; no more of it than this is received."""
+    """A larger file is rejected, and no more of it than this is received."""
     max_redirects: int = Field(default=5, ge=0)
     retries: int = Field(default=2, ge=0)
-    """Further attempts after a broken connection, a timeout, 429 or 5xx."""
+    """Number of further attempts after a broken connection, a timeout, 429 or 5xx."""
     first_pause_seconds: float = Field(default=1.0, ge=0)
-    """Before the second attempt; doubles with each further one, and up to half of it is left out at random."""
+    """Pause before the second attempt; it doubles with each further one, and up to half of it is left out at random."""
     longest_pause_seconds: float = Field(default=30.0, ge=0)
     """A server that asks with Retry-After for a longer pause than this is not asked again in this run."""
     respect_robots: bool = True
@@ -38,7 +38,7 @@ class FetchConfig(Settings):
     allow_private_hosts: tuple[str, ...] = ()
     """Addresses and networks that may be reached although they are not public: ["10.0.0.7", "fd00::/8"]."""
     contact: str = Field(default="", pattern=r"^[!-'*-~]*$")
-    """A URL or an address of mail, told to every server in the user agent, so that who minds can ask you to stop."""
+    """A URL or mail address that every server is told in the user agent: whoever minds can ask you to stop."""
 
     @field_validator("allow_private_hosts")
     @classmethod

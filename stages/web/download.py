@@ -155,7 +155,7 @@ def _receive_rest(file: WebFile, progress: Progress) -> None:
         if answer.status != 206:
             # The whole file, whatever was asked for.
             offset = 0
-        # Judged before a byte is written: a part that took hours must outlive the page that a hotel's network sends.
+        # Judged before a byte is written: the login page of a hotel's network must not replace a part that took hours.
         total = _length(file, answer, offset)
         progress(offset, total)
         with file.partial.open("ab" if offset else "wb") as partial:

@@ -107,7 +107,10 @@ class _Fetcher(Generic[Result]):
 
         host = url.split("/", 3)[2].lower()
         for attempt in count():
-            async with self._host_slots[host], self._slots:  # who waits for a busy host takes no slot from the others
+            async with (
+                self._host_slots[host],
+                self._slots,
+            ):  # a request that waits for a busy host takes no slot from the others
                 outcome = await get(self._session, url, self._config)
                 if isinstance(outcome, bytes):
                     return await self._used(position, outcome)

@@ -49,7 +49,7 @@ class AdapterConfig(Settings):
     """Start from this adapter, not from random weights: a run's directory, one of diffusers, or a .pth or .safetensors
     file of the released layout."""
     seed: int = Field(default=0, ge=0)
-    """Of the random weights."""
+    """Seed of the random weights."""
 
 
 def adapter_channels(config: AdapterConfig, condition: Condition) -> Literal[1, 3]:

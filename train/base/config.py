@@ -15,9 +15,9 @@ class StableDiffusionConfig(Settings):
     model: Annotated[str, Mark.PLACE]
     """A directory in diffusers' layout, or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5."""
     revision: Annotated[str | None, Mark.PLACE] = None
-    """Of the hub's repository."""
+    """Revision of the hub's repository."""
     variant: Annotated[str | None, Mark.PLACE] = None
-    """Of the weights' files, such as "fp16"."""
+    """Variant of the weight files, such as "fp16"."""
 
 
 class TinyDiffusionConfig(Settings):
@@ -25,11 +25,11 @@ class TinyDiffusionConfig(Settings):
 
     kind: Literal["tiny"] = "tiny"
     seed: int = Field(default=0, ge=0)
-    """Of the random weights."""
+    """Seed of the random weights."""
     prediction: Prediction = "v_prediction"
     """What the UNet predicts."""
     width: int = Field(default=1, ge=1)
-    """Multiplies the UNet's channels."""
+    """Factor by which the UNet's channels are multiplied."""
 
 
 class ScenesDiffusionConfig(Settings):

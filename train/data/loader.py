@@ -25,11 +25,11 @@ class LoaderConfig(Settings):
     """How samples are read."""
 
     shuffle_window: int = Field(default=4096, ge=1)
-    """Samples of neighbouring shards that are shuffled together; shards themselves are shuffled too."""
+    """Number of samples of neighbouring shards that are shuffled together; shards themselves are shuffled too."""
     workers: Annotated[int, Mark.MANNER] = Field(default=4, ge=1)
-    """Threads that read and decode."""
+    """Number of threads that read and decode."""
     ahead: Annotated[int, Mark.MANNER] = Field(default=4, ge=1)
-    """Batches that are read ahead."""
+    """Number of batches that are read ahead."""
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class SampleJob:
     size_pixels: tuple[int, int] | None = None
     """Width and height; None takes those of the condition pictures."""
     negative: str = ""
-    """What the pictures shall not show."""
+    """What the pictures should not show."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     count: int = 1
     device: str = "auto"

@@ -14,10 +14,10 @@ class SamplerSettings:
     """How noise becomes a picture."""
 
     steps: int = 50
-    """At most MAX_STEPS."""
+    """Number of DDIM steps, at most MAX_STEPS."""
     guidance: float = 7.5
     """Classifier-free guidance scale; 1 is none."""
     active_share: float = 1.0
-    """Of the steps, from the first, in which the adapters are active."""
+    """Share of the steps, counted from the first, in which the adapters are active."""
     seed: int = 0
-    """Of the first picture's starting noise; each further picture has the next."""
+    """Seed of the first picture's starting noise; each further picture takes the next number."""

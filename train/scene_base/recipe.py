@@ -17,7 +17,7 @@ class FitConfig(Settings):
     """The highest learning rate."""
     warmup_steps: int = Field(default=100, ge=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Of the moving average of the weights that is kept; 0 keeps the last ones."""
+    """Decay of the moving average of the weights, which is kept; 0 keeps the last weights."""
 
 
 class BaseRecipe(Settings):
@@ -25,12 +25,12 @@ class BaseRecipe(Settings):
 
     seed: int = 0
     scenes: int = Field(ge=64)
-    """How many different ones are drawn, from the `synthetic` source's without people."""
+    """Number of different scenes, from the `synthetic` source's without people."""
     first_scene: int = Field(default=1_000_000, ge=0)
-    """The number of the first one: data sets that start at 0 hold none of them."""
+    """Number of the first scene: data sets that start at 0 hold none of them."""
     autoencoder: FitConfig
     denoiser: FitConfig
     kl_weight: float = Field(default=1e-6, ge=0)
-    """Of the divergence of the autoencoder's posterior from the standard normal."""
+    """Weight of the divergence of the autoencoder's posterior from the standard normal."""
     caption_drop: float = Field(default=0.1, ge=0, le=1)
     """Share of the captions that are replaced by the empty one, for classifier-free guidance."""

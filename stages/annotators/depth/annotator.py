@@ -41,14 +41,14 @@ class DepthConfig(Settings):
 
     kind: Literal["depth"] = "depth"
     dtype: Annotated[Dtype, Mark.MANNER] = "auto"
-    """Of the convolutions and matrix products; norms, the last convolution and the scaling stay in float32."""
+    """Precision of convolutions and matrix products; norms, the last convolution and the scaling stay in float32."""
     weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own dpt_hybrid checkpoint, in place of the published one."""
     resolution_pixels: int | None = Field(default=None, ge=SIZE_MULTIPLE_PIXELS, multiple_of=SIZE_MULTIPLE_PIXELS)
     """The shorter side of what the network sees; the map is resized back. MiDaS was trained at 384; without it the
     stored image's own size, as T2I-Adapter does."""
     bits: Literal[8, 16] = 8
-    """Of the stored grey picture. T2I-Adapter reads 8; 16 keeps what the network resolves within a narrow range."""
+    """Bits of the grey picture. T2I-Adapter reads 8; 16 keeps what the network resolves within a narrow range."""
     compile: Annotated[bool, Mark.MANNER] = False
     """Have torch.compile fuse the network. Costs minutes in each worker before the first map and needs a C++ compiler;
     on a CPU it gains 1 % (measured at 256 x 256)."""

@@ -93,7 +93,7 @@ class KeyposeConfig(Settings):
     detector_weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own state dict of torchvision's fasterrcnn_resnet50_fpn."""
     dtype: Annotated[Dtype, Mark.MANNER] = "float32"
-    """Of the pose network's convolutions; the detector and all decoding stay in float32."""
+    """Precision of the pose network's convolutions; the detector and all decoding stay in float32."""
     person_threshold: float = Field(default=0.2, ge=0, lt=1)
     """A detected person must score more than this (T2I-Adapter's bbox_thr)."""
     score_threshold: float = Field(default=0.1, gt=0, le=1)

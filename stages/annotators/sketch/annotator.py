@@ -35,7 +35,7 @@ class SketchConfig(Settings):
 
     kind: Literal["sketch"] = "sketch"
     dtype: Annotated[Dtype, Mark.MANNER] = "auto"
-    """Of the network's layers but the first, which stays in float32."""
+    """Precision of the network's layers but the first, which stays in float32."""
     weights: Annotated[str | None, Mark.PLACE] = None
     """The user's own state dict of PiDiNet carv4 with 60 channels, in place of the published one."""
     binarize: float | None = Field(default=None, gt=0, lt=1)

@@ -44,11 +44,11 @@ class LaionSource(Settings):
     filters: LaionFilters = LaionFilters()
     """Which rows are wanted."""
     deduplicate: tuple[Literal["url", "hash"], ...] = ("url",)
-    """By what a row is known as a duplicate of an earlier one; of those that pass the filters the first is taken."""
+    """What makes a row a duplicate of an earlier one; of those that pass the filters the first is taken."""
     sample: int = Field(default=0, ge=0)
-    """Take so many of the rows that are left, chosen at random; 0 takes all."""
+    """Take this many of the rows that are left, chosen at random; 0 takes all."""
     seed: int = 0
-    """Of the sample."""
+    """Seed of the random sample."""
 
     @property
     def base_uri(self) -> str:

@@ -29,14 +29,14 @@ class SyntheticSource(Settings):
 
     kind: Literal["synthetic"] = "synthetic"
     count: int = Field(default=64, ge=1)
-    """How many scenes."""
+    """Number of scenes."""
     first: int = Field(default=0, ge=0)
     """The first scene's number: train and validation take ranges that do not overlap."""
     seed: int = 0
     width_pixels: int = Field(default=512, ge=64)
     height_pixels: int = Field(default=512, ge=64)
     people: bool = True
-    """False leaves out the scenes with people, a third: then `count` takes the first so many of the others."""
+    """False leaves out the scenes with people, about a third; `count` then counts the others."""
     split: str = "train"
 
     @property
