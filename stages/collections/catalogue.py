@@ -57,6 +57,8 @@ class Collection:
     """In the order in which they are fetched: small ones first, so that what is wrong shows early."""
     config: str
     """The configuration that makes a data set of it."""
+    data_set: str
+    """The name of that data set."""
     texts: tuple[tuple[str, str], ...] = ()
     """Small files that belong to its layout and are in none of the archives: name below the root, content."""
     splits: tuple[str, ...] = ("train2017", "val2017")
@@ -122,6 +124,7 @@ COLLECTIONS: dict[str, Collection] = {
             licence=f"annotations: CC-BY-4.0; {_PHOTOGRAPHS}",
             archives=(_ANNOTATIONS, _VAL_IMAGES, _TRAIN_IMAGES),
             config="configs/prepare/sketch_coco.toml",
+            data_set="coco17-sketch",
         ),
         Collection(
             name="coco_stuff",
@@ -129,6 +132,7 @@ COLLECTIONS: dict[str, Collection] = {
             licence=f"annotations and label maps: CC-BY-4.0; {_PHOTOGRAPHS}",
             archives=(_ANNOTATIONS, _LABEL_MAPS, _VAL_IMAGES, _TRAIN_IMAGES),
             config="configs/prepare/segmentation_coco_stuff.toml",
+            data_set="coco-stuff-segmentation",
             texts=(("stuffthingmaps/labels.txt", LABELS_TEXT),),
         ),
     )

@@ -122,4 +122,4 @@ def _next(collection: "Collection", splits: Sequence[str], out: Path) -> str:
         command += ["--set", f"source.split={splits[0]}"]
     if out != DIRECTORY:
         command += ["--set", f"source.root={out}"]
-    return shlex.join([*command, "--out", f"out/{Path(collection.config).stem}"])
+    return shlex.join([*command, "--out", f"out/{collection.data_set}"])

@@ -62,7 +62,12 @@ class CocoSource(Settings):
 
 
 def list_coco(root: str, split: str, keypoints: bool) -> Iterator[IndexRow]:
-    """List one split in the order of the image ids; SourceError if a file of annotations is missing or malformed."""
+    """List one split in the order of the image ids; SourceError if its folder or a file is missing or malformed."""
+    if not (Path(root) / split).is_dir():
+        raise SourceError(
+            f"{Path(root) / split} must be the directory of the photographs, got none; `condset fetch coco17 --split"
+            f" {split} --out {root}` brings them, or set source.split to one that is there"
+        )
     captions = _read(root, f"captions_{split}.json")
     persons = _read(root, f"person_keypoints_{split}.json") if keypoints else None
     licenses = {entry.get("id"): _license(entry) for entry in captions.dataset.get("licenses") or []}

@@ -39,6 +39,11 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+def written(path: Path) -> tuple[int, int]:
+    """When, and as which file: another one was written after it if this differs."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
+
+
 KINDS = ("captions", "instances", "person_keypoints")
 FILES = {
     "annotations_trainval2017.zip": {

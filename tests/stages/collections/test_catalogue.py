@@ -22,7 +22,9 @@ def test_the_folders_are_those_of_the_official_layout(collection: Collection, sh
 
 @ALL
 def test_its_configuration_reads_what_was_fetched(collection: Collection) -> None:
-    source = tomllib.loads((ROOT / collection.config).read_text())["source"]
+    config = tomllib.loads((ROOT / collection.config).read_text())
+    assert config["name"] == collection.data_set
+    source = config["source"]
     assert source["root"] == "data/coco17"
     assert source["split"] in collection.splits
     assert source["kind"] in ("coco", "coco_stuff")

@@ -27,6 +27,7 @@ from tests.stages.collections.small_archives import (
     own_sums,
     pictures,
     tree,
+    written,
     zipped,
 )
 
@@ -135,10 +136,10 @@ def test_an_interrupted_unpacking_goes_on_without_the_network(
     small_disk(10_000_000)
     there, asked = sorted((tmp_path / "val2017").glob("*.jpg")), list(server.requests)
     assert len(there) == 3
-    before = [path.stat() for path in there]
+    before = [written(path) for path in there]
     bring(chosen, tmp_path)
     assert server.requests == asked
-    assert [path.stat() for path in there] == before
+    assert [written(path) for path in there] == before
     assert laid_out(tmp_path) == LAID_OUT | files
 
 

@@ -47,7 +47,8 @@ def test_a_split_is_fetched_and_the_second_time_it_is_there_already(server: File
         for verb in ("", "checking ", "unpacking ")
     ]
     assert advice == (
-        "go on with: condset prepare configs/prepare/sketch_coco.toml --set source.split=val2017 --out out/sketch_coco"
+        "go on with: condset prepare configs/prepare/sketch_coco.toml --set source.split=val2017"
+        " --out out/coco17-sketch"
     )
     assert laid_out(tmp_path / "data/coco17") == LAID_OUT
     again = condset(*command, cwd=tmp_path)
@@ -67,7 +68,7 @@ def test_the_mirror_may_come_from_the_environment(server: FileServer, tmp_path: 
     )
     assert result.stderr.splitlines()[-1] == (
         "go on with: condset prepare configs/prepare/segmentation_coco_stuff.toml --set source.root=elsewhere"
-        " --out out/segmentation_coco_stuff"
+        " --out out/coco-stuff-segmentation"
     )
 
 

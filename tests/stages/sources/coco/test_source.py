@@ -30,6 +30,7 @@ def write_annotations(root: Path, joints: int = 17, **changes: object) -> CocoSo
     }
     captions = [{"id": n, "image_id": n, "caption": f"  a   caption of {n}\n"} for n in (2, 7)]
     (root / "annotations").mkdir(parents=True)
+    (root / "val2017").mkdir()
     files = {
         "captions_val2017": common | {"annotations": captions} | changes,
         "person_keypoints_val2017": common | {"annotations": [person, crowd]},
@@ -118,7 +119,19 @@ def test_an_image_described_otherwise_is_named(tmp_path: Path, changes: dict[str
         rows(write_annotations(tmp_path, **changes))
 
 
+def test_a_split_whose_photographs_are_not_there_is_named_before_it_is_listed(tmp_path: Path) -> None:
+    source = write_annotations(tmp_path)
+    (tmp_path / "val2017").rmdir()
+    with pytest.raises(SourceError) as caught:
+        rows(source)
+    assert str(caught.value) == (
+        f"{tmp_path}/val2017 must be the directory of the photographs, got none; `condset fetch coco17 --split val2017"
+        f" --out {tmp_path}` brings them, or set source.split to one that is there"
+    )
+
+
 def test_a_missing_file_of_captions_is_named(tmp_path: Path) -> None:
+    (tmp_path / "val2017").mkdir()
     with pytest.raises(
         SourceError,
         match=r"captions_val2017\.json must be COCO's annotation file, got no file; `condset fetch coco17",
