@@ -16,6 +16,7 @@ from pipeline.commands.make.encode import encode
 from pipeline.commands.make.prepare import prepare
 from pipeline.commands.make.remove import remove
 from pipeline.commands.make.select import select
+from pipeline.commands.make.upgrade import upgrade
 
 if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def mount(app: typer.Typer) -> None:
     """Add the data commands to the console script."""
-    for command in (fetch, prepare, verify, inspect, encode, compact, select, remove):
+    for command in (fetch, prepare, verify, inspect, encode, compact, select, remove, upgrade):
         app.command()(command)
     app.add_typer(weights.app, name="weights")
     app.add_typer(bench.app, name="bench")

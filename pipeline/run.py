@@ -16,6 +16,7 @@ from pipeline.dataset.index import INDEX_FILE, PARTS, Index, open_index
 from pipeline.dataset.ledger import committed_names, make_folders, missing, remove_partials
 from pipeline.dataset.listing import write_index
 from pipeline.dataset.manifest import (
+    FORMER_INDEX,
     MANIFEST_FILE,
     Manifest,
     Totals,
@@ -173,21 +174,32 @@ def run_job(
         remove_partials(directory)
     for name in replaced_tars(directory):
         directory.remove(f"{SHARDS}/{name}")
+    finished = seal(directory, manifest, describe)
+    return Summary(finished, len(todo), progress.images_per_second)
+
+
+def seal(directory: Directory, manifest: Manifest, describe: Callable[[Manifest], None]) -> Manifest:
+    """Write what follows from the records, `describe` what is complete, then say so in dataset.json.
+
+    Raises ManifestError if the records do not account for every row of the index.
+    """
     finished = summarise(directory, manifest)
     describe(finished)
     write_manifest(directory, finished)
-    return Summary(finished, len(todo), progress.images_per_second)
+    return finished
 
 
 def claim(directory: Directory) -> None:
     """Make a directory for a data set, or take one of ours; ShardConflict if there are foreign files in it."""
     names = [name for name in directory.names() if not name.startswith(".")]
-    ours = {INDEX_FILE, PARTS, MANIFEST_FILE, SHARDS, RECORDS}
+    ours = {INDEX_FILE, PARTS, MANIFEST_FILE, SHARDS, RECORDS, FORMER_INDEX}
     if names and not ours & set(names) and not all(name.endswith(".partial") for name in names):
         raise ShardConflict(
             f"{directory} must be a new directory or one of condset's, got one with {sorted(names)[0]}; "
             "give another --out"
         )
+    if {MANIFEST_FILE, FORMER_INDEX} & set(names):
+        read_manifest(directory)  # what another format has made is refused before anything is listed
     directory.make()
 
 

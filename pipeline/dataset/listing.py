@@ -11,7 +11,7 @@ has listed.
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Protocol
@@ -74,14 +74,37 @@ def write_index(
         # Two keys are so rarely the same that listing once more then costs less than always looking before writing.
         _discard(parts)
         parts, counts, duplicates = _list(folder, source, limit, rows_per_part, duplicates)
+    if not parts:
+        raise _nothing_listed(source, counts)
+    return _publish(directory, parts, dict(counts), listed_by, rows_per_part)
+
+
+def write_listed(
+    directory: Directory,
+    batches: Iterator[pa.RecordBatch],
+    dropped: Mapping[str, int],
+    listed_by: str,
+    rows_per_part: int = ROWS_PER_PART,
+) -> Index:
+    """Write rows that were listed before, as they are, into the index; raises ShardConflict as `write_index` does."""
+    parts = _write(directory / PARTS, _tables(batches, rows_per_part), rows_per_part)
+    return _publish(directory, parts, dropped, listed_by, rows_per_part)
+
+
+def _publish(
+    directory: Directory,
+    parts: list[tuple[IndexPart, Draft]],
+    dropped: Mapping[str, int],
+    listed_by: str,
+    rows_per_part: int,
+) -> Index:
+    """Let the parts appear, and then the file that names them."""
     try:
-        if not parts:
-            raise _nothing_listed(source, counts)
         for _, draft in parts:
             draft.publish()
     finally:
         _discard(parts)
-    index = Index(tuple(part for part, _ in parts), dict(counts), listed_by, rows_per_part)
+    index = Index(tuple(part for part, _ in parts), dropped, listed_by, rows_per_part)
     with directory.publish(INDEX_FILE) as file:
         file.write(index.to_json())
     return index
@@ -113,24 +136,37 @@ def _list(
     """
     counts: Counter[str] = Counter()
     keys, candidates = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.bool_)]
-    parts: list[tuple[IndexPart, Draft]] = []
-    start = 0
-    with ExitStack() as on_error, ThreadPoolExecutor(1, thread_name_prefix="write") as encoder:
-        on_error.callback(_discard, parts)
-        part: _Part | None = None
+
+    def tables() -> Iterator[pa.Table]:
+        start = 0
         for table in _tables(_counted(_first(source.batches(), limit), counts), rows_per_part):
             keys.append(key_identities(table.column("key").chunk(0)))
             candidates.append(pc.equal(table.column("rejected_reason"), "").to_numpy())
-            part = part or on_error.enter_context(_Part(folder, len(parts), encoder))
-            part.write(_reject(table, duplicates[np.searchsorted(duplicates, start) :] - start))
+            yield _reject(table, duplicates[np.searchsorted(duplicates, start) :] - start)
             start += table.num_rows
-            if start % rows_per_part == 0:
+
+    parts = _write(folder, tables(), rows_per_part)
+    return parts, counts, np.flatnonzero(repeated(np.concatenate(keys)) & np.concatenate(candidates))
+
+
+def _write(folder: Directory, tables: Iterator[pa.Table], rows_per_part: int) -> list[tuple[IndexPart, Draft]]:
+    """Write tables, none of which reaches into the next part, into drafts of the parts."""
+    parts: list[tuple[IndexPart, Draft]] = []
+    rows = 0
+    with ExitStack() as on_error, ThreadPoolExecutor(1, thread_name_prefix="write") as encoder:
+        on_error.callback(_discard, parts)
+        part: _Part | None = None
+        for table in tables:
+            part = part or on_error.enter_context(_Part(folder, len(parts), encoder))
+            part.write(table)
+            rows += table.num_rows
+            if rows % rows_per_part == 0:
                 parts.append(part.finish())
                 part = None
         if part:
             parts.append(part.finish())
         on_error.pop_all()
-    return parts, counts, np.flatnonzero(repeated(np.concatenate(keys)) & np.concatenate(candidates))
+    return parts
 
 
 def _discard(parts: list[tuple[IndexPart, Draft]]) -> None:

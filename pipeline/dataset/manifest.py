@@ -27,6 +27,8 @@ REJECTED_FILE = "rejected.jsonl"
 LAYERS = "layers"
 """The folder of a data set's layers, each a directory of the same shape."""
 FORMER_FORMAT = 1
+FORMER_INDEX = "index.parquet"
+"""By which a data set of format 1 is known that has no dataset.json yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,13 @@ def read_manifest(directory: Directory) -> Manifest:
     try:
         fields = json.loads(directory.read(MANIFEST_FILE))
     except (FileNotFoundError, NotADirectoryError):
+        if directory.exists(FORMER_INDEX):
+            raise _of_former_format(directory / FORMER_INDEX, f"`condset upgrade {directory}`") from None
         raise ManifestError(f"{where} must be a data set's manifest, got none; `condset prepare` makes one") from None
     except ValueError as error:
         raise ManifestError(f"{where} must be JSON, got {error}; remove it and prepare again") from None
     try:
-        _check_format(where, directory, fields["format"])
+        _check_format(where, directory, fields)
         image = fields.pop("image")
         sizes = tuple((width, height) for width, height in image["sizes_pixels"])
         return Manifest(
@@ -162,14 +166,20 @@ def read_manifest(directory: Directory) -> Manifest:
         ) from None
 
 
-def _check_format(where: Directory, directory: Directory, found: object) -> None:
+def _check_format(where: Directory, directory: Directory, fields: Mapping[str, Any]) -> None:
+    found = fields["format"]
     if found == FORMER_FORMAT:
-        raise ManifestError(
-            f"{where} must have format {FORMAT_VERSION}, got {FORMER_FORMAT}; `condset upgrade {directory}` brings it "
-            "over and touches no tar"
-        )
+        of_layer = "`condset upgrade` of the data set whose layer it is"
+        is_layer = "base" in fields.get("inputs", {})
+        raise _of_former_format(where, of_layer if is_layer else f"`condset upgrade {directory}`")
     if found != FORMAT_VERSION:
         raise ManifestError(f"{where} must have format {FORMAT_VERSION}, got {found}; read it with its own condset")
+
+
+def _of_former_format(where: Directory, command: str) -> ManifestError:
+    return ManifestError(
+        f"{where} must have format {FORMAT_VERSION}, got {FORMER_FORMAT}; {command} brings it over and touches no tar"
+    )
 
 
 def load_finished(directory: Directory) -> Manifest:

@@ -1,0 +1,32 @@
+"""`condset upgrade DATASET`: a data set of format 1 and its layers, brought over to the present format.
+
+Heavy imports are inside the function, so that `condset --help` is there at once.
+"""
+
+import typer
+
+from pipeline.commands.interruption import resumable
+from pipeline.commands.options import Dataset
+from pipeline.commands.say import say
+
+
+def upgrade(dataset: Dataset) -> None:
+    """Bring a data set of format 1, with its layers, over to format 2. No tar is touched. Run it again after a stop."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from pipeline.dataset.storage import Directory
+    from pipeline.upgrade.upgrade import upgrade as bring_over
+
+    errors = Console(stderr=True)
+    with (
+        resumable("nothing is lost"),
+        Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar,
+    ):
+        task = bar.add_task("reading", total=None)
+        done = bring_over(
+            Directory(dataset),
+            say,
+            lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+        )
+    typer.echo(f"{dataset} is of format 2 {'now; no tar was touched' if done else 'already'}")
