@@ -7,7 +7,6 @@ base record by its sha256, and its samples have the base's keys. The base's card
 """
 
 import json
-from collections.abc import Callable
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.fingerprint import layer_inputs
@@ -15,21 +14,18 @@ from pipeline.dataset.index import open_index
 from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import Executor
+from pipeline.environment import Environment
 from pipeline.execution.origins import FromDataset
 from pipeline.publish.card import CARD_FILE, lists_layer
 from pipeline.run import Job, Summary, describe_conditions, describe_dataset, resolve_models, run_job
 from stages.errors import ConfigError
 from stages.settings import changed
-from stages.weights.store import WeightsStore
 
 
 def prepare_layer(
     config: PrepareConfig,
     base: Directory,
-    executor: Executor,
-    weights: WeightsStore,
-    say: Callable[[str], None],
+    environment: Environment,
 ) -> tuple[Directory, Summary]:
     """Compute the annotators of `config` on the stored images of `base`, or go on with it.
 
@@ -54,12 +50,12 @@ def prepare_layer(
         execution=config.execution,
         max_rejected_fraction=config.max_rejected_fraction,
     )
-    found = resolve_models(layer_config, weights)
+    found = resolve_models(layer_config, environment.weights)
     if not manifest.totals.samples:
         raise ConfigError(f"{base} must have samples to annotate, got none; look at its rejected.jsonl")
     layer_name = "-".join(conditions)
     layer = base / LAYERS / layer_name
-    say(f"taking the images of {base}; [source] and [image] of the configuration are not used")
+    environment.say(f"taking the images of {base}; [source] and [image] of the configuration are not used")
     job = Job(
         directory=layer,
         config=layer_config,
@@ -70,7 +66,7 @@ def prepare_layer(
         conditions=describe_conditions(layer_config, found),
         labels=manifest.labels,
     )
-    summary = run_job(job, executor, weights, say, lambda finished: None)
+    summary = run_job(job, environment, lambda finished: None)
     if summary.shards_made or not (base.exists(CARD_FILE) and lists_layer(base.read(CARD_FILE), layer_name)):
         describe_dataset(base, manifest)
     return layer, summary

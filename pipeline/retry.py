@@ -9,7 +9,6 @@ record changes from the one tar to the other in one step, and only then the form
 
 import json
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,13 +20,12 @@ from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import SampleEntry, outcomes_of, read_record
 from pipeline.dataset.shards import Replacement, last_retry, retried_tar
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import Executor
+from pipeline.environment import Environment
 from pipeline.execution.origins import FromIndex, LoadedShard, loading_of
 from pipeline.run import Summary, describe_dataset, plan_dataset, run_job
 from stages.errors import ConfigError
 from stages.load import load_samples
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, Reason, Rejection, StoredSample
-from stages.weights.store import WeightsStore
 
 RETRIED = tuple(reason for reason in Reason if reason is not Reason.REMOVED)
 """What was taken down is never fetched again."""
@@ -70,9 +68,7 @@ class FromRejected:
 def retry_rejected(
     config: PrepareConfig,
     directory: Directory,
-    executor: Executor,
-    weights: WeightsStore,
-    say: Callable[[str], None],
+    environment: Environment,
     reasons: frozenset[Reason],
 ) -> Summary:
     """Make the data set of `config` complete, then load again what was rejected for one of `reasons`.
@@ -87,17 +83,17 @@ def retry_rejected(
             f"{directory} must have no layers to be changed by --retry-rejected, got {', '.join(layers)}; "
             f"remove {LAYERS}/, retry, and add them again with --onto"
         )
-    with closing(executor):
-        job = plan_dataset(config, directory, executor, weights, say)
+    with closing(environment.executor):
+        job = plan_dataset(config, directory, environment)
         describe = partial(describe_dataset, directory)
-        summary = run_job(job, executor, weights, say, describe)
+        summary = run_job(job, environment, describe)
         again = tuple(job.plans[number] for number in _shards_with(directory, reasons))
         if not again:
-            say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
+            environment.say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
             return summary
         retry = 1 + last_retry(directory)
         origin = FromRejected(FromIndex(directory, config, open_index(directory)), reasons, retry)
-        return run_job(replace(job, origin=origin, again=again), executor, weights, say, describe)
+        return run_job(replace(job, origin=origin, again=again), environment, describe)
 
 
 def parse_reasons(text: str) -> frozenset[Reason]:

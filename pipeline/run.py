@@ -30,7 +30,7 @@ from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.record import RECORDS, SHARDS, read_record, record_file
 from pipeline.dataset.shards import replaced_tars
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import Executor
+from pipeline.environment import Environment
 from pipeline.execution.origins import FromIndex, Origin
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
@@ -75,35 +75,35 @@ class Job:
 def prepare(
     config: PrepareConfig,
     directory: Directory,
-    executor: Executor,
-    weights: WeightsStore,
-    say: Callable[[str], None],
+    environment: Environment,
 ) -> Summary:
     """Make the data set of `config` in `directory`, or go on with it.
 
-    `say` is given sentences for the user. Raises WeightsError before the first sample, ShardConflict if the directory
-    holds another data set, and whatever CondsetError a worker met; committed shards stay, and the next run goes on.
+    Raises WeightsError before the first sample, ShardConflict if the directory holds another data set, and whatever
+    CondsetError a worker met; committed shards stay, and the next run goes on.
     """
-    with closing(executor):
-        job = plan_dataset(config, directory, executor, weights, say)
-        return run_job(job, executor, weights, say, partial(describe_dataset, directory))
+    with closing(environment.executor):
+        job = plan_dataset(config, directory, environment)
+        return run_job(job, environment, partial(describe_dataset, directory))
 
 
-def plan_dataset(
-    config: PrepareConfig, directory: Directory, executor: Executor, weights: WeightsStore, say: Callable[[str], None]
-) -> Job:
-    """Find the weights, write the index unless it is there, and plan the shards."""
-    found, listed_by = resolve_models(config, weights), fingerprint(listing_inputs(config))
+def plan_dataset(config: PrepareConfig, directory: Directory, environment: Environment) -> Job:
+    """Find the weights, write the index unless it is there, and plan the shards.
+
+    The executor may be left with workers, which the caller ends.
+    """
+    found, listed_by = resolve_models(config, environment.weights), fingerprint(listing_inputs(config))
     claim(directory)
     remove_partials(directory)
     if directory.exists(INDEX_FILE):
         index = open_index(directory)
         _refuse_foreign_index(directory, index, listed_by)
     else:
-        executor.numerics(config)  # what the machine or the cluster lacks is said before hours of listing, not after
-        say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
+        # What the machine or the cluster lacks is said before hours of listing, not after.
+        environment.executor.numerics(config)
+        environment.say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
         index = write_index(directory, config.source, config.limit, listed_by)
-        say(_describe_index(index))
+        environment.say(_describe_index(index))
     return Job(
         directory=directory,
         config=config,
@@ -136,13 +136,7 @@ def describe_conditions(config: PrepareConfig, found: Mapping[str, WeightsFile])
     return tuple(describe_condition(annotator, found) for annotator in config.annotators)
 
 
-def run_job(
-    job: Job,
-    executor: Executor,
-    weights: WeightsStore,
-    say: Callable[[str], None],
-    describe: Callable[[Manifest], None],
-) -> Summary:
+def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], None]) -> Summary:
     """Make the shards of a job that are not committed yet; `describe` what is complete, then say so in dataset.json."""
     directory = job.directory
     remove_partials(directory)
@@ -154,6 +148,7 @@ def run_job(
     todo = [*missing(job.plans, directory), *job.again]
     if known and known.complete and not todo:
         return Summary(known, 0, 0.0)
+    executor = environment.executor
     try:
         numerics = job.copied_under or (
             executor.numerics(job.config) if todo else read_record(directory, job.plans[0].name).numerics
@@ -161,9 +156,9 @@ def run_job(
         manifest = _manifest(job, numerics)
         make_folders(directory)
         write_manifest(directory, manifest)
-        announce(say, len(job.plans), len(todo), numerics, directory)
+        announce(environment.say, len(job.plans), len(todo), numerics, directory)
         annotators = () if job.copied_under else job.config.annotators
-        work = Work(directory, job.origin, annotators, manifest.fingerprint, numerics, weights)
+        work = Work(directory, job.origin, annotators, manifest.fingerprint, numerics, environment.weights)
         with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
             if todo:
                 with closing(executor.run(todo, work, progress.annotated)) as records:

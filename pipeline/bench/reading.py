@@ -25,6 +25,7 @@ from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.manifest import SHARDS_FILE, read_manifest, write_manifest
 from pipeline.dataset.reader import open_dataset
 from pipeline.dataset.storage import Directory
+from pipeline.environment import Environment
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
 from stages.weights.store import WeightsStore
@@ -90,8 +91,7 @@ def make_data(data: Path, samples: int, size_pixels: int) -> None:
         "execution": {"device": "cpu"},
     }
     config = check_config(tables, "bench", PrepareConfig)
-    weights = WeightsStore(allow_network=False)
-    prepare(config, Directory(str(data)), InlineExecutor(), weights, lambda sentence: None)
+    prepare(config, Directory(str(data)), Environment(InlineExecutor(), WeightsStore(allow_network=False)))
 
 
 def measure_opening(data: Path, large: Path, shards: int, samples_per_shard: int) -> Opening:

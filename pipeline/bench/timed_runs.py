@@ -27,6 +27,7 @@ from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.ledger import make_folders
 from pipeline.dataset.record import RECORD_SUFFIX, RECORDS
 from pipeline.dataset.storage import Directory
+from pipeline.environment import Environment
 from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.resources import this_machine
 from pipeline.execution.worker import Work
@@ -171,7 +172,7 @@ def plan_work(inputs: BenchInputs, out: Path, executor: Executor, workers: int =
     }
     config, store = check_config(tables, "bench", PrepareConfig), WeightsStore(allow_network=False)
     directory = Directory(str(out))
-    job = plan_dataset(config, directory, executor, store, lambda sentence: None)
+    job = plan_dataset(config, directory, Environment(executor, store))
     make_folders(directory)
     work = Work(directory, job.origin, config.annotators, "bench", executor.numerics(config), store)
     return job, work

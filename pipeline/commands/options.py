@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.say import say
+
 if TYPE_CHECKING:
+    from pipeline.environment import Environment
     from pipeline.execution.inline import Executor
     from stages.weights.store import WeightsStore
 
@@ -57,6 +60,13 @@ def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
     from pipeline.execution.inline import InlineExecutor
 
     return InlineExecutor()
+
+
+def choose_environment(name: ExecutorName, ray_address: str | None, weights_dir: Path | None) -> "Environment":
+    """Collect what the options give a run, which tells its sentences on standard error; raises as `choose_executor`."""
+    from pipeline.environment import Environment
+
+    return Environment(choose_executor(name, ray_address), weights_store(weights_dir), say)
 
 
 def weights_store(directory: Path | None) -> "WeightsStore":

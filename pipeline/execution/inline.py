@@ -44,7 +44,10 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End every worker; after it nobody writes into the data set any more. May be called again."""
+        """End every worker; after it nobody writes into the data set any more.
+
+        May be called again, and `numerics` begins anew after it.
+        """
         ...
 
 

@@ -9,9 +9,8 @@ import pytest
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.manifest import Manifest
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 
 Make: TypeAlias = Callable[..., PrepareConfig]
 Run: TypeAlias = Callable[[PrepareConfig, Path], Manifest]
@@ -40,8 +39,7 @@ def run_inline() -> Run:
     """Prepare a data set with the inline executor."""
 
     def run(config: PrepareConfig, out: Path) -> Manifest:
-        store = WeightsStore(allow_network=False)
-        return prepare(config, Directory(str(out)), InlineExecutor(), store, lambda sentence: None).manifest
+        return prepare(config, Directory(str(out)), offline()).manifest
 
     return run
 

@@ -9,11 +9,10 @@ from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import Summary
 from stages.errors import ConfigError, ManifestError, ShardCorrupt, TooManyRejected
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.small_coco import SIZES, write_coco
 
@@ -33,8 +32,7 @@ def write_coco_stuff(root: Path) -> Path:
 
 
 def add(config: PrepareConfig, base: Path) -> Summary:
-    store = WeightsStore(allow_network=False)
-    return prepare_layer(config, Directory(str(base)), InlineExecutor(), store, lambda sentence: None)[1]
+    return prepare_layer(config, Directory(str(base)), offline())[1]
 
 
 def members(home: Path) -> dict[tuple[str, str], bytes]:

@@ -7,13 +7,13 @@ from random import Random
 import pytest
 
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.inspect.dataset import inspect_data_set
 from pipeline.retry import retry_rejected
 from pipeline.verify.dataset import verify
 from stages.records import Reason
 from stages.weights.store import WeightsStore
 from tests.misbehaving_server import MisbehavingServer
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_index
 from tests.pipeline.verify.damage import Copy
@@ -50,6 +50,6 @@ def test_it_is_recognised_as_complete_and_nothing_of_it_is_retried(newer: Path, 
     before = tree(newer)
     config = make_config(fetch=fetch_table(), max_rejected_fraction=1.0)
     reasons = frozenset(Reason)
-    done = retry_rejected(config, Directory(str(newer)), InlineExecutor(), NO_WEIGHTS, lambda said: None, reasons)
+    done = retry_rejected(config, Directory(str(newer)), offline(), reasons)
     assert done.shards_made == 0
     assert tree(newer) == before

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.inspect.dataset import inspect_data_set
 from pipeline.inspect.sheet import choose_samples, write_sheet
 from pipeline.layer import prepare_layer
@@ -16,6 +15,7 @@ from pipeline.publish.card_snippets import snippets
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError
 from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 
 STORE = WeightsStore(allow_network=False)
@@ -56,12 +56,12 @@ def test_the_sheet_shows_the_images(pictures: Path, tmp_path: Path) -> None:
 
 def test_a_condition_is_added_later(make_config: Make, run_inline: Run, tmp_path: Path) -> None:
     run_inline(make_config(annotators=[]), tmp_path / "data")
-    base, executor = Directory(str(tmp_path / "data")), InlineExecutor()
-    layer, summary = prepare_layer(make_config(), base, executor, STORE, lambda sentence: None)
+    base = Directory(str(tmp_path / "data"))
+    layer, summary = prepare_layer(make_config(), base, offline())
     assert (str(layer), summary.manifest.totals.samples) == (f"{base}/layers/color", 12)
     assert verify(base, True, STORE, "cpu").problems == ()
     with pytest.raises(ConfigError, match=r"annotators must name a condition to add to .*, got none; give an \[\["):
-        prepare_layer(make_config(annotators=[]), base, executor, STORE, lambda sentence: None)
+        prepare_layer(make_config(annotators=[]), base, offline())
 
 
 def test_it_is_a_source_for_a_data_set_with_conditions(

@@ -12,7 +12,8 @@ from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.record import read_record
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import Executor, InlineExecutor
+from pipeline.environment import silent
+from pipeline.execution.inline import Executor
 from pipeline.execution.ray import RayExecutor
 from pipeline.retry import parse_reasons, retry_rejected
 from pipeline.run import Summary
@@ -21,6 +22,7 @@ from stages.errors import ConfigError, ShardCorrupt
 from stages.records import Reason
 from stages.weights.store import WeightsStore
 from tests.misbehaving_server import MisbehavingServer
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_index
 
@@ -28,10 +30,6 @@ WAYS = ["photo", "missing", "down", "photo", "photo", *["photo"] * 5, "down", "o
 """Five rows a shard: the first keeps three of five samples, the second all, the third none of its two."""
 
 Retry: TypeAlias = Callable[..., Summary]
-
-
-def silent(sentence: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture
@@ -57,9 +55,7 @@ def out(server: MisbehavingServer, config: PrepareConfig, run_inline: Run, tmp_p
 @pytest.fixture
 def retry(config: PrepareConfig, out: Path) -> Retry:
     def run(reasons: str, executor: Executor | None = None, say: Callable[[str], None] = silent) -> Summary:
-        store = WeightsStore(allow_network=False)
-        chosen = executor or InlineExecutor()
-        return retry_rejected(config, Directory(str(out)), chosen, store, say, parse_reasons(reasons))
+        return retry_rejected(config, Directory(str(out)), offline(executor, say=say), parse_reasons(reasons))
 
     return run
 
@@ -123,9 +119,7 @@ def test_what_is_lost_again_keeps_its_shard_and_gets_its_new_reason(
     retry_rejected(
         PrepareConfig.model_validate(config.model_dump() | {"fetch": fetch_table(respect_robots=False, max_bytes=9)}),
         Directory(str(out)),
-        InlineExecutor(),
-        WeightsStore(),
-        silent,
+        offline(),
         frozenset({Reason.OPTED_OUT}),
     )
     record = read_record(Directory(str(out)), "0000002")
@@ -164,7 +158,7 @@ def test_ray_makes_the_same_bytes(
     server.is_fixed = True
     retry("http_5xx,http_404", RayExecutor())
     reasons = frozenset({Reason.HTTP_5XX, Reason.HTTP_404})
-    retry_rejected(config, Directory(str(tmp_path / "other")), InlineExecutor(), WeightsStore(), silent, reasons)
+    retry_rejected(config, Directory(str(tmp_path / "other")), offline(), reasons)
     assert tree(out) == tree(tmp_path / "other")
 
 

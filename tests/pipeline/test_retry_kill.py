@@ -12,12 +12,12 @@ from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.record import read_record
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.retry import retry_rejected
 from pipeline.verify.dataset import verify
 from stages.records import Reason
 from stages.weights.store import WeightsStore
 from tests.misbehaving_server import MisbehavingServer
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_index
 
@@ -77,8 +77,7 @@ def test_killed_before_each_step_a_retry_has_lost_nothing_and_the_next_one_compl
 
     def retry(out: Path) -> None:
         reasons = frozenset({Reason.HTTP_5XX})
-        store = WeightsStore(allow_network=False)
-        retry_rejected(config, Directory(str(out)), InlineExecutor(), store, lambda said: None, reasons)
+        retry_rejected(config, Directory(str(out)), offline(), reasons)
 
     write_web_index(tmp_path / "data", server, WAYS)
     run_inline(config, tmp_path / "data")

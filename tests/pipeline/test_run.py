@@ -8,16 +8,15 @@ from pipeline.bench.detectors import random_pidinet
 from pipeline.config import PrepareConfig
 from pipeline.dataset.manifest import load_finished, read_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.run import plan_dataset, prepare
 from stages.errors import ManifestError, ShardConflict, TooManyRejected, WeightsError
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 
 
 def run_saying(config: PrepareConfig, out: Path) -> list[str]:
     said: list[str] = []
-    prepare(config, Directory(str(out)), InlineExecutor(), WeightsStore(allow_network=False), said.append)
+    prepare(config, Directory(str(out)), offline(say=said.append))
     return said
 
 
@@ -46,24 +45,22 @@ def test_the_same_configuration_gives_the_same_bytes(make_config: Make, run_inli
 
 
 def test_the_listing_of_a_run_that_ended_early_serves_its_own_settings_alone(make_config: Make, tmp_path: Path) -> None:
-    executor, weights, out = InlineExecutor(), WeightsStore(allow_network=False), Directory(str(tmp_path / "data"))
-    plan_dataset(make_config(limit=5), out, executor, weights, lambda sentence: None)
+    out = Directory(str(tmp_path / "data"))
+    plan_dataset(make_config(limit=5), out, offline())
     with pytest.raises(ShardConflict) as caught:
-        plan_dataset(make_config(), out, executor, weights, lambda sentence: None)
+        plan_dataset(make_config(), out, offline())
     assert str(caught.value) == (
         f"{tmp_path}/data/index.json must be of this source and limit, got 5 rows of others; remove it and index/ "
         "to list again, or give another --out"
     )
     said: list[str] = []
-    assert plan_dataset(make_config(limit=5, samples_per_shard=2), out, executor, weights, said.append).samples == 5
+    assert plan_dataset(make_config(limit=5, samples_per_shard=2), out, offline(say=said.append)).samples == 5
     assert said == []  # nothing is listed again
 
 
 def test_a_finished_directory_is_recognised_and_left_alone(make_config: Make, run_inline: Run, data_set: Path) -> None:
     times = {path: path.stat().st_mtime_ns for path in data_set.rglob("*")}
-    summary = prepare(
-        make_config(), Directory(str(data_set)), InlineExecutor(), WeightsStore(allow_network=False), lambda said: None
-    )
+    summary = prepare(make_config(), Directory(str(data_set)), offline())
     assert summary.shards_made == 0
     assert {path: path.stat().st_mtime_ns for path in data_set.rglob("*")} == times
 

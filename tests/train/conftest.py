@@ -9,11 +9,10 @@ import pytest
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import prepare
 from stages.records import Condition
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.tiny_autoencoder import CHANNELS, STRIDE, save_autoencoder
 from train.data.batch import VisitReader
 from train.data.conditions import ConditionsConfig
@@ -45,15 +44,13 @@ def scenes_config(**changes: object) -> PrepareConfig:
 
 def prepare_scenes(out: Path, **changes: object) -> Path:
     """Make a data set with the inline executor."""
-    store = WeightsStore(allow_network=False)
-    prepare(scenes_config(**changes), Directory(str(out)), InlineExecutor(), store, lambda sentence: None)
+    prepare(scenes_config(**changes), Directory(str(out)), offline())
     return out
 
 
 def add_layer(data: Path, annotator: dict[str, object]) -> None:
     """Compute one more condition onto a data set."""
-    config, store = scenes_config(annotators=[annotator]), WeightsStore(allow_network=False)
-    prepare_layer(config, Directory(str(data)), InlineExecutor(), store, lambda sentence: None)
+    prepare_layer(scenes_config(annotators=[annotator]), Directory(str(data)), offline())
 
 
 def keys(samples: int = SAMPLES, first: int = 0) -> list[str]:

@@ -107,6 +107,7 @@ def make_data(setting: LoadingSetting, scratch: Path) -> None:
     """Save the base model, prepare scenes with a condition, and encode them."""
     from pipeline.config import PrepareConfig, check_config
     from pipeline.dataset.storage import Directory
+    from pipeline.environment import Environment
     from pipeline.execution.inline import InlineExecutor
     from pipeline.layer import prepare_layer
     from pipeline.run import prepare
@@ -126,10 +127,10 @@ def make_data(setting: LoadingSetting, scratch: Path) -> None:
         "execution": {"device": "cpu"},
     }
     config = check_config(tables, "bench", PrepareConfig)
-    data, executor, weights = Directory(str(scratch / "data")), InlineExecutor(), WeightsStore(allow_network=False)
-    prepare(config, data, executor, weights, lambda sentence: None)
+    data, here = Directory(str(scratch / "data")), Environment(InlineExecutor(), WeightsStore(allow_network=False))
+    prepare(config, data, here)
     latents = changed(config, annotators=(LatentsConfig(model=str(scratch / "model")),))
-    prepare_layer(latents, data, executor, weights, lambda sentence: None)
+    prepare_layer(latents, data, here)
 
 
 def stored_bytes(data: Path, contender: LoaderName) -> int:

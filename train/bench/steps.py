@@ -162,6 +162,7 @@ def make_inputs(setting: StepSetting, scratch: Path) -> None:
     """Save the base model, prepare as many scenes as the steps visit, and encode them."""
     from pipeline.config import ExecutionConfig, PrepareConfig, check_config
     from pipeline.dataset.storage import Directory
+    from pipeline.environment import Environment
     from pipeline.execution.inline import InlineExecutor
     from pipeline.layer import prepare_layer
     from pipeline.run import prepare
@@ -181,13 +182,11 @@ def make_inputs(setting: StepSetting, scratch: Path) -> None:
         "annotators": [{"kind": CONDITION}],
     }
     config = check_config(tables, "bench", PrepareConfig)
-    data, executor, weights = Directory(str(scratch / "data")), InlineExecutor(), WeightsStore(allow_network=False)
-    prepare(config, data, executor, weights, lambda sentence: None)
+    data, here = Directory(str(scratch / "data")), Environment(InlineExecutor(), WeightsStore(allow_network=False))
+    prepare(config, data, here)
     latents = LatentsConfig(model=str(scratch / "model"), dtype=setting.dtype)
     execution = ExecutionConfig.model_validate({"device": setting.device})
-    prepare_layer(
-        changed(config, annotators=(latents,), execution=execution), data, executor, weights, lambda sentence: None
-    )
+    prepare_layer(changed(config, annotators=(latents,), execution=execution), data, here)
 
 
 def measure(setting: StepSetting, scratch: Path, contender: LoopName) -> Measured:

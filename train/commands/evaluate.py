@@ -16,8 +16,7 @@ from pipeline.commands.options import (
     Executors,
     RayAddress,
     WeightsDir,
-    choose_executor,
-    weights_store,
+    choose_environment,
 )
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
@@ -84,7 +83,7 @@ def evaluate(
 ) -> None:
     """Measure fidelity: draw held-out samples, extract their conditions again and compare, with controls."""
     from pipeline.config import ExecutionConfig
-    from train.fidelity.evaluate import Environment, EvaluationJob
+    from train.fidelity.evaluate import EvaluationJob
     from train.fidelity.evaluate import evaluate as measure
     from train.fidelity.report import report_json, report_table
 
@@ -101,12 +100,7 @@ def evaluate(
         dtype=dtype,
         execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),
     )
-    choose_executor(executor, ray_address)  # refuses options that do not go together before anything is read
-    environment = Environment(
-        executor=lambda: choose_executor(executor, ray_address),
-        weights=weights_store(weights_dir),
-        say=say,
-    )
+    environment = choose_environment(executor, ray_address, weights_dir)
     with resumable("committed shards of pictures stay"):
         found = measure(job, environment)
     state = "is complete already" if found.was_complete else "is complete"

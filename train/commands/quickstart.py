@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.make.prepare import run_prepare
-from pipeline.commands.options import ExecutorName, choose_executor
-from pipeline.commands.say import say
+from pipeline.commands.options import ExecutorName, choose_environment
 from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
@@ -36,21 +35,20 @@ def quickstart(
 ) -> None:
     """Make a data set of drawn scenes, train an adapter on it and measure it: no GPU, no network, no weights to get."""
     from pipeline.config import PrepareConfig, load_config
-    from pipeline.execution.inline import InlineExecutor
-    from stages.weights.store import WeightsStore
     from train.commands.train import run_train
     from train.config import TrainConfig
-    from train.fidelity.evaluate import Environment, evaluate
+    from train.fidelity.evaluate import evaluate
     from train.fidelity.report import report_table
     from train.loop.run import TrainJob
 
     data, held_out, run = str(out / "data"), str(out / "held_out"), out / "run"
-    run_prepare(load_config(CONFIGS / "data.toml", [], PrepareConfig), data, choose_executor(executor, None), None)
-    run_prepare(load_config(CONFIGS / "data.toml", HELD_OUT, PrepareConfig), held_out, InlineExecutor(), None)
+    chosen = choose_environment(executor, None, None)
+    inline = choose_environment(ExecutorName.INLINE, None, None)
+    run_prepare(load_config(CONFIGS / "data.toml", [], PrepareConfig), data, chosen)
+    run_prepare(load_config(CONFIGS / "data.toml", HELD_OUT, PrepareConfig), held_out, inline)
     run_train(TrainJob(load_config(CONFIGS / "train.toml", [], TrainConfig), (data,), held_out, run))
     job = quickstart_evaluation((run,), held_out, out / "eval", SAMPLES)
-    quiet = Environment(InlineExecutor, WeightsStore(None), say)
-    print(report_table(evaluate(job, quiet).report))
+    print(report_table(evaluate(job, inline).report))
     picture = sorted((run / "previews").glob("*.png"))[-1]
     print(f"{picture} shows held-out conditions, the base model alone and with the adapter")
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 from pipeline.config import ExecutionConfig
 from pipeline.dataset.fingerprint import Inputs, fingerprint
-from pipeline.execution.inline import Executor
+from pipeline.environment import Environment
 from stages.errors import ConfigError
 from stages.extras import require
 from stages.hardware.float32_products import float32_products
 from stages.hardware.precision import Dtype, resolve_device
-from stages.weights.store import WeightsStore
 from train.base.config import StableDiffusionConfig, model_name
 from train.base.load import load_base
 from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
@@ -74,17 +73,6 @@ class EvaluationJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """What an evaluation is given by its caller."""
-
-    executor: Callable[[], Executor]
-    """Makes a new one; each part of the work ends its own."""
-    weights: WeightsStore
-    say: Callable[[str], None]
-    """Takes sentences for the user."""
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluated:
     """A complete evaluation."""
 
@@ -102,7 +90,7 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     conditions = tuple(run.config.condition for run in runs)
     held_out_config = HeldOutConfig(job.data, conditions, job.samples, _pictures_per_caption(job, protocol))
     held_out = held_out_config.open()
-    store, device, say = environment.weights, job.execution.device, environment.say
+    store, device = environment.weights, job.execution.device
     fidelities = [
         fidelity_of(data, run.config.conditions, store, device) for data, run in zip(held_out.sets, runs, strict=True)
     ]
@@ -110,7 +98,7 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     drawing, vae_sha256 = _drawing(job, runs, held_out_config)
     inputs = _inputs(job, held_out, drawing, vae_sha256)
     pictures = Pictures(job.out, drawing, fingerprint(inputs))
-    extraction = Extraction(held_out, fidelities, pictures, job.execution, environment.executor, store, say)
+    extraction = Extraction(held_out, fidelities, pictures, job.execution, environment)
     extraction.check()
     if protocol is not None:
         protocol.check(held_out.size_pixels)
@@ -122,8 +110,8 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     there = claim(job.out, report)
     if there is not None:
         return Evaluated(there, was_complete=True)
-    _warn(job, runs, held_out, say)
-    pictures.draw_missing(extraction.config(drawing.variants[0]), environment.executor, store, say)
+    _warn(job, runs, held_out, environment.say)
+    pictures.draw_missing(extraction.config(drawing.variants[0]), environment)
     finished = _measured(job, report, extraction, protocol)
     write_report(job.out, finished)
     return Evaluated(finished, was_complete=False)
@@ -148,7 +136,7 @@ def _measured(
     of_protocol = {}
     if protocol is not None:
         with float32_products(resolve_device(job.execution.device)):
-            networks = open_networks(protocol, extraction.weights, job.execution.device)
+            networks = open_networks(protocol, extraction.environment.weights, job.execution.device)
             of_protocol = judge(protocol, networks, pictures, held_out)
     return replace(report, complete=True, drawn_on=_drawn_on(pictures), figures=figures, of_protocol=of_protocol)
 

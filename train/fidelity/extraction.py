@@ -6,21 +6,20 @@ Invariant: every variant goes through the same file format, the same annotators 
 own images did, so that what is measured is the picture and not the way to its condition.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ExecutionConfig, PrepareConfig, check_config
 from pipeline.dataset.record import SHARDS
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import Executor
+from pipeline.environment import Environment
 from pipeline.layer import base_config
 from pipeline.run import prepare, resolve_models
 from stages.errors import ConfigError
 from stages.records import Condition
 from stages.settings import plain
 from stages.sources.index.names import hashed_key
-from stages.weights.store import WeightsStore
 from train.data.training_set import TrainingSet
 from train.fidelity.drawing import member_of
 from train.fidelity.held_out import HeldOut, Place, placed
@@ -41,14 +40,11 @@ class Extraction:
     """Of each of the held-out samples' conditions."""
     pictures: Pictures
     execution: ExecutionConfig
-    executor: Callable[[], Executor]
-    """Makes a new one: `prepare` ends the one that it was given."""
-    weights: WeightsStore
-    say: Callable[[str], None]
+    environment: Environment
 
     def check(self) -> None:
         """Find the weights; WeightsError if they are missing, ConfigError if the data set was made with others."""
-        found = resolve_models(self.config(self.pictures.drawing.variants[0]), self.weights)
+        found = resolve_models(self.config(self.pictures.drawing.variants[0]), self.environment.weights)
         for model in (model for data in self.held_out.sets for model in data.condition.models):
             if model.name in found and found[model.name].sha256 != model.sha256:
                 raise ConfigError(
@@ -60,7 +56,7 @@ class Extraction:
         """Make the data set OUT/<variant>, or go on with it; raises what `pipeline.run.prepare` raises."""
         config = self.config(variant)
         directory = Directory(str(self.pictures.out.absolute() / variant.name))
-        prepare(config, directory, self.executor(), self.weights, self.say)
+        prepare(config, directory, self.environment)
         return TrainingSet(directory, Condition(config.annotators[0].condition), use_latents=False)
 
     def config(self, variant: Variant) -> PrepareConfig:

@@ -7,7 +7,6 @@ Invariant: a shard whose record is there is complete and is not drawn again, who
 """
 
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.record import read_record
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import Executor
+from pipeline.environment import Environment
 from pipeline.execution.origins import LoadedShard
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
@@ -27,7 +26,6 @@ from pipeline.run import announce
 from stages.members import encode_conditions, read_crop
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, StoredSample
 from stages.sources.index.schema import NO_KEYPOINTS
-from stages.weights.store import WeightsStore
 from train.fidelity.drawing import Drawing
 from train.fidelity.held_out import HeldOut, HeldOutConfig
 
@@ -68,14 +66,8 @@ class Pictures:
         """The directory of their shards and records."""
         return Directory(str(self.out.absolute() / PICTURES))
 
-    def draw_missing(
-        self,
-        config: PrepareConfig,
-        executor: Callable[[], Executor],
-        weights: WeightsStore,
-        say: Callable[[str], None],
-    ) -> None:
-        """Draw the shards that are not there yet; `config` says how the work is spread, and `executor` makes a new one.
+    def draw_missing(self, config: PrepareConfig, environment: Environment) -> None:
+        """Draw the shards that are not there yet; `config` says how the work is spread.
 
         Raises ConfigError for what machine or cluster do not have, and what a worker met; shards that are there stay.
         """
@@ -85,21 +77,21 @@ class Pictures:
         todo = missing(plans, self.home)
         if not todo:
             return
-        chosen = executor()
+        executor = environment.executor
         try:
             # Not checked: drawing is no annotator that a configuration may name.
-            numerics = chosen.numerics(config.model_copy(update={"annotators": (self.drawing,)}))
-            announce(say, len(plans), len(todo), numerics, self.home)
+            numerics = executor.numerics(config.model_copy(update={"annotators": (self.drawing,)}))
+            announce(environment.say, len(plans), len(todo), numerics, self.home)
             origin = FromHeldOut(self.drawing.held_out)
-            work = Work(self.home, origin, (self.drawing,), self.fingerprint, numerics, weights)
+            work = Work(self.home, origin, (self.drawing,), self.fingerprint, numerics, environment.weights)
             with (
                 RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress,
-                closing(chosen.run(todo, work, progress.annotated)) as records,
+                closing(executor.run(todo, work, progress.annotated)) as records,
             ):
                 for record in records:
                     progress.committed(record)
         finally:
-            chosen.close()
+            executor.close()
             remove_partials(self.home)
 
     def numerics(self) -> Numerics:

@@ -9,8 +9,7 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.make.prepare import report
-from pipeline.commands.options import Dataset, weights_store
-from pipeline.commands.say import say
+from pipeline.commands.options import Dataset, ExecutorName, choose_environment
 
 
 def compact(
@@ -25,6 +24,7 @@ def compact(
     from pipeline.derive.compact import plan_compaction
     from pipeline.derive.run import derive
 
+    environment = choose_environment(ExecutorName.INLINE, None, None)
     with resumable("committed shards stay"):
-        summary = derive(plan_compaction(Directory(dataset), Directory(out), layer), weights_store(None), say)
+        summary = derive(plan_compaction(Directory(dataset), Directory(out), layer), environment)
     report(out, summary)

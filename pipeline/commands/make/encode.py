@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.make.prepare import run_layer
-from pipeline.commands.options import Dataset, Device, ExecutorName, Executors, RayAddress, choose_executor
+from pipeline.commands.options import Dataset, Device, ExecutorName, Executors, RayAddress, choose_environment
 from stages.hardware.precision import Dtype
 
 
@@ -41,11 +41,11 @@ def encode(
     from stages.annotators.latents import LatentsConfig
     from stages.settings import changed
 
-    chosen = choose_executor(executor, ray_address)
+    environment = choose_environment(executor, ray_address, None)
     base = Directory(dataset)
     below = base_config(base, load_finished(base))
     execution = ExecutionConfig(
         device=device.value if device else "auto", workers=workers or 0, batch_size=batch_size or 0
     )
     latents = LatentsConfig(model=model, revision=revision, variant=variant, dtype=dtype)
-    run_layer(changed(below, annotators=(latents,), execution=execution), dataset, chosen, None)
+    run_layer(changed(below, annotators=(latents,), execution=execution), dataset, environment)

@@ -3,7 +3,6 @@
 Heavy imports are inside the functions, so that `condset --help` is there at once.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,14 +17,12 @@ from pipeline.commands.options import (
     RayAddress,
     Sets,
     WeightsDir,
-    choose_executor,
-    weights_store,
+    choose_environment,
 )
-from pipeline.commands.say import say
 
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
-    from pipeline.execution.inline import Executor
+    from pipeline.environment import Environment
     from pipeline.run import Summary
 
 
@@ -60,7 +57,7 @@ def prepare(
     if limit is not None:
         overrides.append(f"limit={limit}")
     settings = load_config(config, overrides, PrepareConfig)
-    chosen = choose_executor(executor, ray_address)
+    environment = choose_environment(executor, ray_address, weights_dir)
     if (out is None) == (onto is None):
         got = "neither" if out is None else "both"
         raise ConfigError(
@@ -71,35 +68,33 @@ def prepare(
             "--retry-rejected must be given with --out, got --onto; what a layer rejects would be rejected again"
         )
     if onto is not None:
-        run_layer(settings, onto, chosen, weights_dir)
+        run_layer(settings, onto, environment)
     elif out is not None:
-        run_prepare(settings, out, chosen, weights_dir, retry_rejected)
+        run_prepare(settings, out, environment, retry_rejected)
 
 
-def run_prepare(
-    config: "PrepareConfig", out: str, executor: "Executor", weights_dir: Path | None, retry: str | None = None
-) -> None:
+def run_prepare(config: "PrepareConfig", out: str, environment: "Environment", retry: str | None = None) -> None:
     """Run the main job, or try rejected samples of it again, and say what it did."""
     from pipeline.dataset.storage import Directory
     from pipeline.retry import parse_reasons, retry_rejected
     from pipeline.run import prepare as run
 
-    directory, weights = Directory(out), weights_store(weights_dir)
+    directory = Directory(out)
     with resumable("committed shards stay"):
         if retry is None:
-            summary = run(config, directory, executor, weights, say)
+            summary = run(config, directory, environment)
         else:
-            summary = retry_rejected(config, directory, executor, weights, say, parse_reasons(retry))
+            summary = retry_rejected(config, directory, environment, parse_reasons(retry))
     report(out, summary)
 
 
-def run_layer(config: "PrepareConfig", onto: str, executor: "Executor", weights_dir: Path | None) -> None:
+def run_layer(config: "PrepareConfig", onto: str, environment: "Environment") -> None:
     """Add conditions to a data set and say what was done."""
     from pipeline.dataset.storage import Directory
     from pipeline.layer import prepare_layer
 
     with resumable("committed shards stay"):
-        directory, summary = prepare_layer(config, Directory(onto), executor, weights_store(weights_dir), say)
+        directory, summary = prepare_layer(config, Directory(onto), environment)
     report(str(directory), summary)
 
 

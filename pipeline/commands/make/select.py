@@ -10,8 +10,7 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.make.prepare import report
-from pipeline.commands.options import Dataset, weights_store
-from pipeline.commands.say import say
+from pipeline.commands.options import Dataset, ExecutorName, choose_environment
 
 
 def select(
@@ -52,6 +51,7 @@ def select(
     chosen = choose(where, keys)
     opened = open_dataset(dataset)
     chosen.check(opened)
+    environment = choose_environment(ExecutorName.INLINE, None, None)
     with resumable("committed shards stay"):
         for directory, part in zip(out, parts, strict=True):
-            report(directory, run(opened, All((chosen, part)), Directory(directory), weights_store(None), say))
+            report(directory, run(opened, All((chosen, part)), Directory(directory), environment))

@@ -13,11 +13,10 @@ import pytest
 
 from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from stages.annotators.condition import Encoding, MirrorKind, Resize
 from stages.records import FACTS, Reason
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 
 SPECIFICATION = (Path(__file__).parents[3] / "docs/format.md").read_text()
@@ -47,8 +46,7 @@ def written(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPat
     ]
     run_inline(make_config(annotators=annotators), directory)
     layer = make_config(annotators=[{"kind": "canny"}])
-    weights = WeightsStore(allow_network=False)
-    prepare_layer(layer, Directory(str(directory)), InlineExecutor(), weights, lambda sentence: None)
+    prepare_layer(layer, Directory(str(directory)), offline())
     return directory
 
 

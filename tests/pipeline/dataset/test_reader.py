@@ -15,21 +15,17 @@ from pipeline.dataset.manifest import read_manifest, write_manifest
 from pipeline.dataset.reader import Dataset, open_dataset
 from pipeline.dataset.record import read_record
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from stages.annotators.canny import canny_map
 from stages.errors import ConfigError, ManifestError, ShardCorrupt
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 
 KEYS = [f"{number:09d}" for number in range(12)]
 
 
 def add_layer(directory: Path, config: object, make_config: Make) -> None:
-    settings = make_config(annotators=[config])
-    prepare_layer(
-        settings, Directory(str(directory)), InlineExecutor(), WeightsStore(allow_network=False), lambda sentence: None
-    )
+    prepare_layer(make_config(annotators=[config]), Directory(str(directory)), offline())
 
 
 @pytest.fixture(scope="module")

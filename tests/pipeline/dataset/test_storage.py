@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, WorkerError
 from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 
 
@@ -192,19 +192,18 @@ def test_a_data_set_behind_a_url_has_the_bytes_of_a_local_one(
     out = f"{scheme}://{tmp_path}/there"
     store = WeightsStore(allow_network=False)
     run_inline(make_config(), tmp_path / "here")
-    made = prepare(make_config(), Directory(out), InlineExecutor(), store, lambda said: None)
+    made = prepare(make_config(), Directory(out), offline())
     assert made.shards_made == 3
     assert files_below(out) == files_below(str(tmp_path / "here"))
-    assert prepare(make_config(), Directory(out), InlineExecutor(), store, lambda said: None).shards_made == 0
+    assert prepare(make_config(), Directory(out), offline()).shards_made == 0
     assert verify(Directory(out), True, store, "cpu").problems == ()
 
 
 def test_a_lost_shard_behind_a_url_is_made_again(make_config: Make, tmp_path: Path) -> None:
     out = Directory(f"memory://{tmp_path}/data")
-    store = WeightsStore(allow_network=False)
-    prepare(make_config(), out, InlineExecutor(), store, lambda said: None)
+    prepare(make_config(), out, offline())
     before = files_below(str(out))
     out.remove("records/0000001.json")
     (out / "shards").write("0000001.tar", b"what a worker left before it committed")
-    assert prepare(make_config(), out, InlineExecutor(), store, lambda said: None).shards_made == 1
+    assert prepare(make_config(), out, offline()).shards_made == 1
     assert files_below(str(out)) == before

@@ -14,9 +14,11 @@ from pipeline.derive.compact import plan_compaction
 from pipeline.derive.remove import remove
 from pipeline.derive.run import derive, select
 from pipeline.derive.where import Where
+from pipeline.environment import silent
 from pipeline.verify.dataset import verify
 from stages.errors import ConfigError, ShardConflict, SourceError
 from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.dataset.test_reader import add_layer
 
@@ -29,10 +31,6 @@ def problems(directory: Path) -> Sequence[object]:
     return verify(Directory(str(directory)), True, WeightsStore(allow_network=False), "cpu").problems
 
 
-def quietly(sentence: str) -> None:
-    """Tell nobody."""
-
-
 @pytest.fixture
 def layered(make_config: Make, run_inline: Run, tmp_path: Path) -> Path:
     """Twelve scenes in three shards with color, and two layers, one of which has rejected some."""
@@ -43,12 +41,12 @@ def layered(make_config: Make, run_inline: Run, tmp_path: Path) -> Path:
 
 
 def compacted(data: Path, out: Path, layers: Sequence[str] | None = None) -> Path:
-    derive(plan_compaction(Directory(str(data)), Directory(str(out)), layers), WeightsStore(None), quietly)
+    derive(plan_compaction(Directory(str(data)), Directory(str(out)), layers), offline())
     return out
 
 
 def selected(data: Path, out: Path, *choices: Choice) -> Path:
-    select(open_dataset(str(data)), All(choices), Directory(str(out)), WeightsStore(None), quietly)
+    select(open_dataset(str(data)), All(choices), Directory(str(out)), offline())
     return out
 
 
@@ -161,7 +159,7 @@ def test_removed_samples_are_gone_from_the_data_set_and_its_layers(layered: Path
     before = open_dataset(str(layered))
     former = {sample.key: sample.files for sample in before}
     gone = frozenset({"000000000", "000000003", "000000007"})
-    assert remove(Directory(str(layered)), gone, quietly).samples == 3
+    assert remove(Directory(str(layered)), gone, silent).samples == 3
     assert problems(layered) == ()
     after = open_dataset(str(layered))
     assert {sample.key: sample.files for sample in after} == {
@@ -172,7 +170,7 @@ def test_removed_samples_are_gone_from_the_data_set_and_its_layers(layered: Path
 
 
 def test_tombstones_stand_in_the_records_and_tars_have_new_names(layered: Path) -> None:
-    remove(Directory(str(layered)), frozenset({"000000003"}), quietly)
+    remove(Directory(str(layered)), frozenset({"000000003"}), silent)
     record = read_record(Directory(str(layered)), "0000000")
     assert [(each.key, each.reason, each.detail) for each in record.rejected] == [
         ("000000003", "removed", "taken down")
@@ -183,7 +181,7 @@ def test_tombstones_stand_in_the_records_and_tars_have_new_names(layered: Path) 
 
 
 def test_a_shard_all_of_whose_samples_are_removed_has_no_tar_and_no_layer(layered: Path) -> None:
-    remove(Directory(str(layered)), frozenset({"000000010", "000000011"}), quietly)
+    remove(Directory(str(layered)), frozenset({"000000010", "000000011"}), silent)
     assert problems(layered) == ()
     assert not list(layered.rglob("0000002*.tar"))
     assert not (layered / "layers/canny/records/0000002.json").exists()
@@ -191,24 +189,24 @@ def test_a_shard_all_of_whose_samples_are_removed_has_no_tar_and_no_layer(layere
 
 def test_removing_twice_changes_nothing_and_unknown_keys_are_refused_first(layered: Path) -> None:
     gone = frozenset({"000000003"})
-    remove(Directory(str(layered)), gone, quietly)
+    remove(Directory(str(layered)), gone, silent)
     once = tree(layered)
-    assert remove(Directory(str(layered)), gone, quietly).samples == 0
+    assert remove(Directory(str(layered)), gone, silent).samples == 0
     assert tree(layered) == once
     with pytest.raises(ConfigError, match="got 1 that are none, first another; leave them out"):
-        remove(Directory(str(layered)), frozenset({"another", "000000001"}), quietly)
+        remove(Directory(str(layered)), frozenset({"another", "000000001"}), silent)
     assert tree(layered) == once
 
 
 def test_a_removal_that_was_cut_off_is_finished_by_the_same_command(layered: Path, tmp_path: Path) -> None:
     gone = frozenset({"000000001", "000000006"})
     unbound = tree(layered / "layers")
-    remove(Directory(str(layered)), gone, quietly)
+    remove(Directory(str(layered)), gone, silent)
     finished = open_dataset(str(layered))
     expected = {sample.key: sample.files for sample in finished}
     for name, content in unbound.items():  # as if only the data set's own records had been written
         (layered / "layers" / name).write_bytes(content)
     assert problems(layered) != ()
-    remove(Directory(str(layered)), gone, quietly)
+    remove(Directory(str(layered)), gone, silent)
     assert problems(layered) == ()
     assert {sample.key: sample.files for sample in open_dataset(str(layered))} == expected

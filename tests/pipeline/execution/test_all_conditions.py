@@ -9,12 +9,11 @@ from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.ledger import records
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
 from stages.annotators.keypose.annotator import POSE_MODELS
 from stages.reference.dpt_layers import published_network
 from stages.reference.mmpose_networks import build_estimator
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 
 CONDITIONS = ("sketch", "depth", "keypose", "color", "segmentation", "canny")
 
@@ -51,7 +50,7 @@ def run(
         "execution": {"device": "cpu", "threads_per_worker": 1},
     }
     config = check_config(tables, "test", PrepareConfig)
-    prepare(config, Directory(str(out)), InlineExecutor(), WeightsStore(allow_network=False), lambda sentence: None)
+    prepare(config, Directory(str(out)), offline())
     home = Directory(str(out))
     return {
         (entry.key, extension): content

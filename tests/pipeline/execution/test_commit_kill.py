@@ -28,6 +28,7 @@ import os, sys, traceback
 from pathlib import Path
 import cv2, torch  # once for all the processes that are to die
 from pipeline.config import PrepareConfig
+from pipeline.environment import Environment
 from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
 from pipeline.dataset.storage import Directory
@@ -48,7 +49,7 @@ def run(moment, deadly):
         return take
     os.fsync, os.link, os.replace, os.unlink = map(mortal, (os.fsync, os.link, os.replace, os.unlink))
     out = Directory(f"{root}/{moment}{deadly}")
-    prepare(config, out, InlineExecutor(), WeightsStore(allow_network=False), lambda said: None)
+    prepare(config, out, Environment(InlineExecutor(), WeightsStore(allow_network=False)))
     print(*(" ".join(each) for each in taken), sep=",", flush=True)
 
 for moment in ("before", "after"):

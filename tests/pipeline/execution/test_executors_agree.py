@@ -11,13 +11,12 @@ from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.ray import RayExecutor
 from pipeline.run import prepare
 from stages.errors import ConfigError, SourceError
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, tree
 
 
 def run(config: PrepareConfig, out: Path, executor: Executor, weights: Path | None = None) -> dict[str, bytes]:
-    store = WeightsStore(weights, allow_network=False)
-    prepare(config, Directory(str(out)), executor, store, lambda sentence: None)
+    prepare(config, Directory(str(out)), offline(executor, weights))
     # dataset.json tells how many workers were asked for; every other file may not.
     return {name: content for name, content in tree(out).items() if name != "dataset.json"}
 

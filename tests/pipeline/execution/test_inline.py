@@ -15,13 +15,12 @@ from pipeline.dataset.ledger import committed_names, make_folders
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.origins import LoadedShard, Origin
 from pipeline.execution.worker import Work
 from pipeline.run import plan_dataset
 from stages.errors import WorkerError
 from stages.records import AnnotatedSample, EncodedSample
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 
 SAMPLES = 3
 NAMES = [f"{number:07d}" for number in range(6)]
@@ -90,11 +89,12 @@ def run(seen: Seen, noting: type[NotingOrigin] = NotingOrigin) -> list[ShardReco
         "image": {"size_pixels": 64},
         "annotators": [{"kind": "color"}],
     }
-    config, weights, executor = check_config(tables, "test", PrepareConfig), WeightsStore(None), InlineExecutor()
-    job = plan_dataset(config, OUT, executor, weights, lambda sentence: None)
+    config, environment = check_config(tables, "test", PrepareConfig), offline()
+    executor = environment.executor
+    job = plan_dataset(config, OUT, environment)
     make_folders(OUT)
     origin = noting(job.origin, seen)
-    work = Work(OUT, origin, config.annotators, "f", executor.numerics(config), weights)
+    work = Work(OUT, origin, config.annotators, "f", executor.numerics(config), environment.weights)
     return list(executor.run(job.plans, work, lambda samples: None))
 
 

@@ -18,7 +18,7 @@ from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.ray import RayExecutor
 from pipeline.execution.worker import Work
 from pipeline.run import prepare
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux: peaks are read from /proc")
 
@@ -82,8 +82,8 @@ def peaks_of_run(out: Path, scenes: int, kind: type[Executor]) -> dict[str, int]
         "execution": {"device": "cpu", "threads_per_worker": 1, "workers": 1},
     }
     watched = Watched(kind())
-    config, store = check_config(tables, "test", PrepareConfig), WeightsStore(allow_network=False)
-    summary = prepare(config, Directory(str(out)), watched, store, lambda sentence: None)
+    config = check_config(tables, "test", PrepareConfig)
+    summary = prepare(config, Directory(str(out)), offline(watched))
     assert summary.manifest.totals.samples == scenes
     return watched.peaks | {DRIVER: peak_bytes(os.getpid())}
 

@@ -20,7 +20,7 @@ from pipeline.execution.worker import THREADS, Work
 from pipeline.run import plan_dataset, prepare
 from stages.errors import WorkerError
 from stages.hardware.process import opencv_threads, torch_threads
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 
 State: TypeAlias = tuple[int, int, str, list[str]]
 
@@ -52,14 +52,15 @@ def before() -> Iterator[State]:
 
 
 def planned(out: Path) -> tuple[list[ShardPlan], Work]:
-    executor, weights, directory = InlineExecutor(), WeightsStore(None), Directory(str(out))
-    job = plan_dataset(CONFIG, directory, executor, weights, lambda sentence: None)
+    environment, directory = offline(), Directory(str(out))
+    job = plan_dataset(CONFIG, directory, environment)
     make_folders(directory)
-    return job.plans, Work(directory, job.origin, CONFIG.annotators, "f", executor.numerics(CONFIG), weights)
+    numerics = environment.executor.numerics(CONFIG)
+    return job.plans, Work(directory, job.origin, CONFIG.annotators, "f", numerics, environment.weights)
 
 
 def test_after_a_data_set_is_made(tmp_path: Path, before: State) -> None:
-    prepare(CONFIG, Directory(str(tmp_path / "out")), InlineExecutor(), WeightsStore(None), lambda sentence: None)
+    prepare(CONFIG, Directory(str(tmp_path / "out")), offline())
     assert now() == before
 
 

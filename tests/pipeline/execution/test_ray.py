@@ -13,12 +13,11 @@ import pytest
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.ray import RayExecutor, data_settings
 from pipeline.execution.ray_cluster import connected, driver_directory, lost_workers_explained
 from pipeline.run import prepare
 from stages.errors import ConfigError, WorkerError
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 
 TABLES = {
     "name": "elsewhere",
@@ -51,14 +50,9 @@ def test_a_cluster_that_is_not_there_is_an_error_at_once(closed_port: int, schem
 def test_nothing_is_listed_for_a_cluster_that_is_not_there(closed_port: int, tmp_path: Path) -> None:
     said: list[str] = []
     config = check_config(TABLES, "test", PrepareConfig)
+    environment = offline(RayExecutor(f"127.0.0.1:{closed_port}"), say=said.append)
     with pytest.raises(ConfigError, match="--ray-address must lead to"):
-        prepare(
-            config,
-            Directory(str(tmp_path / "out")),
-            RayExecutor(f"127.0.0.1:{closed_port}"),
-            WeightsStore(None),
-            said.append,
-        )
+        prepare(config, Directory(str(tmp_path / "out")), environment)
     assert said == []
     assert not (tmp_path / "out/index.json").exists()
 
@@ -67,7 +61,7 @@ def test_nothing_is_listed_for_a_gpu_that_is_not_there(tmp_path: Path, monkeypat
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     config = check_config({**TABLES, "execution": {"device": "cuda"}}, "test", PrepareConfig)
     with pytest.raises(ConfigError, match="device must be one that this machine has, got 'cuda'"):
-        prepare(config, Directory(str(tmp_path / "out")), InlineExecutor(), WeightsStore(None), lambda sentence: None)
+        prepare(config, Directory(str(tmp_path / "out")), offline())
     assert not (tmp_path / "out/index.json").exists()
 
 

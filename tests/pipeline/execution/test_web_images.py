@@ -21,6 +21,7 @@ from stages.errors import ConfigError, TooManyRejected
 from stages.web.config import FetchConfig
 from stages.weights.store import WeightsStore
 from tests.misbehaving_server import MisbehavingServer, load_photographs
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.execution.web_index import fetch_table, jpeg, write_web_index
 
@@ -56,7 +57,7 @@ def test_shards_have_the_same_bytes_whatever_download_finishes_first(
         server.seed = seed
         server.hits.clear()
         write_web_index(tmp_path / str(seed), server, WAYS * 2)
-        prepare(config, Directory(str(tmp_path / str(seed))), executor, WeightsStore(), lambda said: None)
+        prepare(config, Directory(str(tmp_path / str(seed))), offline(executor))
     assert tree(tmp_path / "0") == tree(tmp_path / "1")
     totals = read_manifest(Directory(str(tmp_path / "0"))).totals
     assert totals.rejected_by_reason == {

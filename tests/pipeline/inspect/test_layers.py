@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.inspect.dataset import Layer, inspect_data_set
 from pipeline.inspect.sheet import PAPER, choose_samples
 from pipeline.inspect.statistics import SegmentationStatistics
 from pipeline.layer import prepare_layer
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 
 
@@ -19,7 +18,7 @@ def layered(make_config: Make, data_set: Path) -> Directory:
     """Twelve scenes with color, and segmentation as a layer."""
     directory = Directory(str(data_set))
     config = make_config(annotators=[{"kind": "segmentation"}])
-    prepare_layer(config, directory, InlineExecutor(), WeightsStore(allow_network=False), lambda sentence: None)
+    prepare_layer(config, directory, offline())
     return directory
 
 

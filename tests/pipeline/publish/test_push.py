@@ -13,12 +13,11 @@ from huggingface_hub import HfApi, constants
 
 from pipeline.dataset.manifest import read_manifest, write_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.publish.push import push
 from pipeline.run import prepare
 from stages.errors import ConfigError, ManifestError
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.dataset.test_reader import add_layer
 from tests.pipeline.publish.fake_hub import TOKEN, Hub, fake_hub
@@ -101,8 +100,7 @@ def test_shards_of_an_earlier_data_set_are_removed(
 
 def test_layers_are_pushed_with_their_data_set(make_config: Make, data_set: Path, hub: Hub) -> None:
     config = make_config(annotators=[{"kind": "segmentation"}])
-    store = WeightsStore(allow_network=False)
-    prepare_layer(config, Directory(str(data_set)), InlineExecutor(), store, lambda sentence: None)
+    prepare_layer(config, Directory(str(data_set)), offline())
     push_quietly(data_set, hub)
     assert files_of(hub) == tree(data_set)
     first, last = hub.commits
@@ -132,7 +130,7 @@ def test_a_data_set_behind_a_url_is_refused_before_anything_is_made(
     make_config: Make, tmp_path: Path, hub: Hub
 ) -> None:
     directory = Directory(f"memory://{tmp_path}/data")
-    prepare(make_config(), directory, InlineExecutor(), WeightsStore(allow_network=False), lambda said: None)
+    prepare(make_config(), directory, offline())
     with pytest.raises(ConfigError) as caught:
         push(directory, "me/scenes", False, HfApi(endpoint=hub.url, token=TOKEN), lambda said: None)
     assert str(caught.value) == (

@@ -8,12 +8,11 @@ from PIL import Image
 
 from pipeline.config import PrepareConfig
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import prepare
 from stages.settings import changed
 from stages.sources.synthetic.scenes import LABELS, describe_scene, draw_scene
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make
 
 WIDTH, HEIGHT = 96, 80
@@ -72,9 +71,9 @@ def make_layered(make_config: Make, root: Path) -> Path:
     """Make a data set of the collection below `root`, with its colors in a layer; returns its directory."""
     write_scenes(root / "scenes")
     config = scenes_config(make_config, root / "scenes")
-    data, weights = Directory(str(root / "data")), WeightsStore(allow_network=False)
+    data = Directory(str(root / "data"))
     in_layer = [each for each in config.annotators if each.kind == "color"]
     in_data_set = [each for each in config.annotators if each.kind != "color"]
-    prepare(changed(config, annotators=in_data_set), data, InlineExecutor(), weights, lambda said: None)
-    prepare_layer(changed(config, annotators=in_layer), data, InlineExecutor(), weights, lambda said: None)
+    prepare(changed(config, annotators=in_data_set), data, offline())
+    prepare_layer(changed(config, annotators=in_layer), data, offline())
     return root / "data"

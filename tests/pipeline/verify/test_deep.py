@@ -16,7 +16,6 @@ from pipeline.config import PrepareConfig
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import summarise, write_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.run import prepare
 from pipeline.verify.dataset import verify
@@ -28,6 +27,7 @@ from stages.image.encode import encode_member, encode_png
 from stages.records import ArrayMember, UInt8Array
 from stages.settings import changed
 from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 from tests.pipeline.verify.annotated_scenes import scenes_config, write_scenes
 from tests.pipeline.verify.damage import Copy
@@ -160,7 +160,7 @@ def test_another_version_of_an_algorithm_is_said_once_and_not_compared(data_set:
 def test_a_layer_is_computed_again_from_the_images_below(make_config: Make, data_set: Path) -> None:
     config = make_config(annotators=[{"kind": "canny"}])
     base = Directory(str(data_set))
-    layer, _ = prepare_layer(config, base, InlineExecutor(), NO_WEIGHTS, lambda said: None)
+    layer, _ = prepare_layer(config, base, offline())
     assert deep(data_set) == ()
     copy = Copy(Path(str(layer)), Random(0))
     record = next(records(copy.directory))
@@ -196,7 +196,7 @@ def make_sketches(make_config: Make, shared: Path, pidinet: WeightsStore) -> Cal
             limit=4,
             samples_per_shard=2,
         )
-        prepare(config, Directory(str(out)), InlineExecutor(), pidinet, lambda said: None)
+        prepare(config, Directory(str(out)), offline(weights_dir=pidinet.directory))
         return config
 
     return make

@@ -15,7 +15,6 @@ from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import record_file
 from pipeline.dataset.shards import commit_shard, read_sample
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.verify.dataset import verify
 from pipeline.verify.deep import LATENT_FRACTIONS, describe_difference
@@ -23,6 +22,7 @@ from stages.errors import WeightsError
 from stages.image.encode import encode_member
 from stages.records import ArrayMember, EncodedSample, Float16Array
 from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 from tests.pipeline.verify.damage import Copy
 from tests.tiny_autoencoder import save_autoencoder
@@ -47,7 +47,7 @@ def sound(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPathF
     run_inline(make_config(annotators=[latents]), root / "inside")
     run_inline(make_config(), root / "layered")
     config, base = make_config(annotators=[latents]), Directory(str(root / "layered"))
-    prepare_layer(config, base, InlineExecutor(), NO_WEIGHTS, lambda sentence: None)
+    prepare_layer(config, base, offline())
     return root
 
 

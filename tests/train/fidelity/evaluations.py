@@ -8,26 +8,33 @@ from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import ShardRecord, read_record, record_file
 from pipeline.dataset.shards import commit_shard, read_sample
 from pipeline.dataset.storage import Directory
+from pipeline.environment import silent
 from pipeline.execution.inline import Executor, InlineExecutor
 from pipeline.execution.worker import Work
 from stages.records import EncodedSample
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.train.conftest import prepare_scenes
-from train.fidelity.evaluate import Environment, Evaluated, EvaluationJob, evaluate
+from train.fidelity.evaluate import Evaluated, EvaluationJob, evaluate
 
 SIDE_PIXELS = 128
 INLINE = ExecutionConfig(device="cpu", threads_per_worker=1)
 
 
 class StopsAfter(InlineExecutor):
-    """Is interrupted when so many shards are committed."""
+    """Is interrupted when so many shards of one part of the work are committed: of drawing, which is the first, or of
+    a variant's extraction.
+    """
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    def __init__(self, shards: int, part: int = 1) -> None:
+        self._shards, self._parts_left = shards, part
 
     def run(
         self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]
     ) -> Generator[ShardRecord, None, None]:
+        self._parts_left -= 1
+        if self._parts_left:
+            yield from super().run(plans, work, progress)
+            return
         yield from super().run(plans[: self._shards], work, progress)  # of what is in flight some more may get through
         raise KeyboardInterrupt
 
@@ -46,9 +53,9 @@ class Listener:
 
 
 def run_job(
-    job: EvaluationJob, listener: Listener | None = None, executor: Callable[[], Executor] = InlineExecutor
+    job: EvaluationJob, listener: Callable[[str], None] = silent, executor: Executor | None = None
 ) -> Evaluated:
-    return evaluate(job, Environment(executor, WeightsStore(allow_network=False), listener or Listener()))
+    return evaluate(job, offline(executor, say=listener))
 
 
 def pictures_of(out: Path) -> Directory:

@@ -7,12 +7,11 @@ import pytest
 
 from pipeline.config import PrepareConfig, load_config
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
-from stages.weights.store import WeightsStore
+from tests.offline import offline
 from train.commands.quickstart import CONFIGS, HELD_OUT, quickstart_evaluation
 from train.config import TrainConfig
-from train.fidelity.evaluate import Environment, evaluate
+from train.fidelity.evaluate import evaluate
 from train.fidelity.report import MeasureFigure
 from train.fidelity.variants import REAL, SHUFFLED, WITH, WITHOUT
 from train.loop.run import TrainJob, train
@@ -34,7 +33,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def scenes(directory: Path, overrides: tuple[str, ...]) -> Path:
     config = load_config(CONFIGS / "data.toml", overrides, PrepareConfig)
-    prepare(config, Directory(str(directory)), InlineExecutor(), WeightsStore(None), lambda _: None)
+    prepare(config, Directory(str(directory)), offline())
     return directory
 
 
@@ -49,7 +48,7 @@ def trained(condition: str, data: Path, out: Path) -> Path:
 
 def measured(runs: tuple[Path, ...], held_out: Path, out: Path) -> list[MeasureFigure]:
     job = quickstart_evaluation(runs, str(held_out), out, SAMPLES)
-    return evaluate(job, Environment(InlineExecutor, WeightsStore(None), lambda _: None)).report.figures
+    return evaluate(job, offline()).report.figures
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from pipeline.dataset.ledger import make_folders
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import plan_shards
 from pipeline.dataset.shards import commit_shard
-from pipeline.execution.inline import InlineExecutor
 from stages.annotators.sketch.annotator import SketchConfig
 from stages.errors import ConfigError
 from stages.image.decode import decode_stored
 from stages.records import Condition, EncodedSample
 from stages.settings import plain
 from stages.weights.store import WeightsFile, WeightsStore
+from tests.offline import offline
 from train.base.config import TinyDiffusionConfig
 from train.data.conditions import ConditionsConfig
 from train.fidelity.drawing import Drawing
@@ -45,10 +45,10 @@ def extraction(data: Path, conditions: tuple[Condition, ...], out: Path) -> Extr
         sampler=SamplerSettings(1, 1.0),
         dtype="float32",
     )
-    held_out, store = config.open(), WeightsStore(allow_network=False)
+    held_out = config.open()
     fidelities = [fidelity_of(each, ConditionsConfig(), WeightsStore(), "cpu") for each in held_out.sets]
     pictures, execution = Pictures(out, drawing, "planted"), ExecutionConfig(device="cpu", threads_per_worker=1)
-    return Extraction(held_out, fidelities, pictures, execution, InlineExecutor, store, lambda sentence: None)
+    return Extraction(held_out, fidelities, pictures, execution, offline())
 
 
 def plant(made_by: Extraction, samples: int) -> None:

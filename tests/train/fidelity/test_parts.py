@@ -10,7 +10,6 @@ import pytest
 from pipeline.config import ExecutionConfig
 from pipeline.dataset.record import read_record
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.ray import RayExecutor
 from stages.image.decode import decode_stored
 from stages.records import Condition
@@ -61,14 +60,13 @@ def test_an_interrupted_evaluation_goes_on_and_makes_nothing_twice(
     """Once in the middle of drawing, with a file as a killed worker leaves it, and once between two data sets."""
     part, listener = replace(long_job, out=tmp_path / "out"), Listener()
     with pytest.raises(KeyboardInterrupt):
-        run_job(part, executor=lambda: StopsAfter(1))
+        run_job(part, executor=StopsAfter(1))
     drawn = times(part.out / "pictures")
     assert sorted(path.name for path in drawn) == ["0000000.json", "0000000.tar"]
     assert not json.loads((part.out / "eval.json").read_text())["complete"]
     (part.out / "pictures" / "shards" / "0000001.tar.0.partial").write_text("of a worker that was killed")
-    executors = iter((InlineExecutor(), InlineExecutor(), StopsAfter(1)))
     with pytest.raises(KeyboardInterrupt):
-        run_job(part, listener, executor=lambda: next(executors))
+        run_job(part, listener, executor=StopsAfter(1, part=3))
     assert listener.said[0] == "1 of 2 shards to make on cpu, 1 threads a worker, batch 1, pictures in float32"
     made = times(part.out / "pictures") | times(part.out / "real")
     assert drawn.items() <= made.items()
@@ -84,7 +82,7 @@ def test_pictures_conditions_and_figures_are_the_same_bytes_on_ray(
 ) -> None:
     """Two workers at once, each with a base of its own."""
     execution = ExecutionConfig(device="cpu", threads_per_worker=1, workers=2)
-    run_job(replace(long_job, out=tmp_path / "out", execution=execution), executor=RayExecutor)
+    run_job(replace(long_job, out=tmp_path / "out", execution=execution), executor=RayExecutor())
     assert tree(tmp_path / "out") == tree(long_job.out)
 
 
