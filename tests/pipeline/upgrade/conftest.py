@@ -10,12 +10,12 @@ from PIL import Image
 from pipeline.config import PrepareConfig
 from pipeline.dataset.manifest import Totals, read_manifest, write_manifest
 from pipeline.dataset.storage import Directory
-from pipeline.execution.inline import InlineExecutor
 from pipeline.layer import prepare_layer
 from pipeline.retry import retry_rejected
 from pipeline.upgrade.upgrade import upgrade
 from stages.records import Reason
 from stages.weights.store import WeightsStore
+from tests.offline import offline
 from tests.pipeline.conftest import Make, Run
 from tests.pipeline.upgrade.format_1 import make_format_1
 
@@ -43,7 +43,7 @@ def bring_over(data: Path | str) -> list[str]:
 
 
 def add_layer(config: PrepareConfig, data: Path) -> None:
-    prepare_layer(config, Directory(str(data)), InlineExecutor(), NO_WEIGHTS, lambda sentence: None)
+    prepare_layer(config, Directory(str(data)), offline())
 
 
 def in_both_formats(config: PrepareConfig, present: Path) -> Formats:
@@ -117,9 +117,7 @@ def retried(rejected: Formats, photos: Path, tmp_path_factory: pytest.TempPathFa
     shutil.copytree(rejected.present, present)
     Image.new("RGB", (80, 80), (12, 24, 36)).save(photos / "12.png")
     reasons = frozenset({Reason.NOT_AN_IMAGE})
-    retry_rejected(
-        rejected.config, Directory(str(present)), InlineExecutor(), NO_WEIGHTS, lambda sentence: None, reasons
-    )
+    retry_rejected(rejected.config, Directory(str(present)), offline(), reasons)
     (photos / "12.png").write_bytes(b"no picture")
     assert (present / "shards/0000002.r1.tar").is_file()
     return in_both_formats(rejected.config, present)
