@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pipeline.doctor.finding import Finding, Level
 from pipeline.execution.resources import Resources, this_machine
@@ -26,8 +27,20 @@ VARIABLES = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 """Of the environment that Ray starts in."""
-VARIABLES_OF_LOCAL = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-"""Under `uv run` Ray would make each worker build the environment again from a copy of the working directory."""
+START_SECONDS = 120
+"""What each part of a local instance may take to start: Ray's own 5 to 60 s are too short on a busy machine."""
+VARIABLES_OF_LOCAL = {
+    # Under `uv run` Ray would make each worker build the environment again from a copy of the working directory.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_gcs_server_port_wait_time_s": str(START_SECONDS),
+    "RAY_gcs_rpc_server_connect_timeout_s": str(START_SECONDS),
+    "RAY_gcs_server_request_timeout_seconds": str(START_SECONDS),
+    "RAY_raylet_start_wait_time_s": str(START_SECONDS),
+    "RAY_raylet_client_num_connect_attempts": str(START_SECONDS),  # one a second
+    "RAY_agent_register_timeout_ms": str(START_SECONDS * 1000),
+    "RAY_worker_register_timeout_seconds": str(START_SECONDS),
+}
+"""Of the environment that a local instance starts in."""
 
 
 @contextlib.contextmanager
@@ -51,23 +64,49 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _connect(address: str | None) -> None:
+    """Raise ConfigError if there is no cluster, WorkerError if a local one does not start."""
     import ray
 
     try:
         _knock(address)
-        with _stderr_closed(), _sigterm_kept():
+        with _stderr_closed(), _sigterm_kept(), _ended_if_failed():
             ray.init(
                 address=address or "local",
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises a bare Exception where one of its processes does not start
         first_line = str(error).partition("\n")[0]
+        if address is None:
+            raise WorkerError(
+                f"a local Ray instance must start, got {type(error).__name__}: {first_line}; run again when the "
+                "machine is less busy, or use --executor inline"
+            ) from error
         raise ConfigError(
             f"--ray-address must lead to a running Ray cluster, got {address!r} ({first_line}); start one with "
             "`ray start --head`, or use --executor inline"
         ) from error
+
+
+@contextlib.contextmanager
+def _ended_if_failed() -> Iterator[None]:
+    """End the processes that Ray has started in the block if that fails: Ray forgets them, and they go on."""
+    import psutil
+    import ray
+
+    this, home = psutil.Process(), str(Path(ray.__file__).parent)
+    before = set(this.children(recursive=True))
+    try:
+        yield
+    except BaseException:
+        ray.shutdown()
+        for child in set(this.children(recursive=True)) - before:
+            with contextlib.suppress(psutil.Error):
+                if any(home in part for part in child.cmdline()):  # other threads start processes of their own
+                    child.kill()
+                    child.wait()
+        raise
 
 
 def _knock(address: str | None) -> None:
@@ -152,7 +191,8 @@ def lost_workers_explained() -> Iterator[None]:
     except lost as error:
         first_line = str(error).strip().partition("\n")[0]
         raise WorkerError(
-            f"a Ray worker must stay alive, got {type(error).__name__}: {first_line}; run again"
+            f"Ray has lost a worker for good ({first_line}); run again to go on with what is left, and if that happens "
+            "again use fewer workers or machines with more memory"
         ) from error
 
 

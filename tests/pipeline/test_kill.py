@@ -173,7 +173,7 @@ def test_an_interrupted_run_ends_cleanly_and_says_how_to_go_on(
     while not list(out.glob("records/*.json")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("interrupted; committed shards stay. Go on with: condset prepare ")
     assert "Traceback" not in errors

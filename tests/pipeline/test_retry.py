@@ -150,6 +150,7 @@ def test_each_retry_names_its_tars_anew(server: MisbehavingServer, out: Path, re
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_ray_makes_the_same_bytes(
     server: MisbehavingServer, out: Path, retry: Retry, config: PrepareConfig, run_inline: Run, tmp_path: Path
 ) -> None:

@@ -118,7 +118,7 @@ def test_each_stored_image_is_decoded_once_for_any_number_of_annotators(annotati
 
 
 def test_every_core_has_an_image_of_its_own() -> None:
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=300)
 
     def meet(samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
         together.wait()
@@ -132,7 +132,7 @@ def test_others_may_begin_while_the_last_batches_are_under_way() -> None:
     begun = threading.Event()
 
     def wait(samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
-        assert begun.wait(30)
+        assert begun.wait(300)
         return [() for _ in samples]
 
     annotate = OnCores((wait,), 1, encode_conditions, ThreadPoolExecutor(2), 2)
@@ -143,7 +143,7 @@ def test_others_may_have_the_gpu_while_the_last_batches_are_encoded() -> None:
     begun = threading.Event()
 
     def encode(sample: AnnotatedSample) -> EncodedSample:
-        assert begun.wait(30)
+        assert begun.wait(300)
         return encode_conditions(sample)
 
     annotate = OnGpu((Brightness(),), 2, encode, ThreadPoolExecutor(2))

@@ -60,12 +60,12 @@ def test_what_one_thread_ignores_is_ignored_until_its_own_end_whatever_others_le
     def decode() -> None:
         with pillow_warnings_ignored():
             decoding.set()
-            assert running.wait(30)
+            assert running.wait(300)
 
     before = list(warnings.filters)
     with ThreadPoolExecutor(1) as decoder:
         ended = decoder.submit(decode)
-        assert decoding.wait(30)
+        assert decoding.wait(300)
         with warnings_ignored(Ignored(category=FutureWarning)):
             running.set()
             ended.result()

@@ -76,7 +76,7 @@ def test_the_seconds_of_a_batch_are_shared_by_its_images() -> None:
 
 def test_every_thread_takes_a_batch_of_its_own() -> None:
     threads: set[int] = set()
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=300)
 
     def run(images_hwc: Sequence[UInt8Array]) -> object:
         threads.add(threading.get_ident())

@@ -22,6 +22,7 @@ def run(config: PrepareConfig, out: Path, executor: Executor, weights: Path | No
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_scenes_come_out_the_same_inline_and_on_ray_which_prints_nothing(
     make_config: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -34,6 +35,7 @@ def test_scenes_come_out_the_same_inline_and_on_ray_which_prints_nothing(
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_what_the_cluster_does_not_have_is_an_error_at_once(make_config: Make, tmp_path: Path) -> None:
     config = make_config(execution={"device": "cpu", "workers": 500, "cpus_per_worker": 1})
     with pytest.raises(ConfigError, match=r"500 workers with 1 CPUs each and 0.5 for loading must find 500.5 CPUs"):
@@ -41,6 +43,7 @@ def test_what_the_cluster_does_not_have_is_an_error_at_once(make_config: Make, t
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_a_workers_error_arrives_as_itself(make_config: Make, tmp_path: Path) -> None:
     (tmp_path / "coco/annotations").mkdir(parents=True)
     (tmp_path / "coco/val2017").mkdir()

@@ -2,23 +2,27 @@
 
 import logging
 import os
+import re
 import signal
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.storage import Directory
 from pipeline.execution.ray import RayExecutor, data_settings
-from pipeline.execution.ray_cluster import connected, driver_directory, lost_workers_explained
+from pipeline.execution.ray_cluster import VARIABLES_OF_LOCAL, connected, driver_directory, lost_workers_explained
 from pipeline.run import prepare
 from stages.errors import ConfigError, WorkerError
 from tests.offline import offline
 
+ROOT = Path(__file__).parents[3]
 TABLES = {
     "name": "elsewhere",
     "source": {"kind": "synthetic", "count": 4, "width_pixels": 64, "height_pixels": 64},
@@ -65,14 +69,46 @@ def test_nothing_is_listed_for_a_gpu_that_is_not_there(tmp_path: Path, monkeypat
     assert not (tmp_path / "out/index.json").exists()
 
 
-@pytest.fixture
-def local_ray() -> Iterator[None]:
+FAILING_START = """
+import psutil
+from pipeline.execution.ray_cluster import connected
+from stages.errors import WorkerError
+try:
     with connected(None):
-        yield
+        print("it has started")
+except WorkerError as error:
+    print(error)
+print(psutil.Process().children(recursive=True))
+"""
 
 
 @pytest.mark.ray
-def test_a_worker_that_is_lost_for_good_is_one_line(local_ray: None) -> None:
+def test_a_start_that_fails_is_one_line_and_leaves_no_process_behind() -> None:
+    """Ray's server has no time at all to say at which port it listens."""
+    environment = os.environ | {"RAY_gcs_server_port_wait_time_s": "0", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FAILING_START]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    said, left = result.stdout.splitlines()
+    assert re.match(
+        r"a local Ray instance must start, got RuntimeError: Timed out .*; run again when the machine", said
+    )
+    assert (left, result.stderr) == ("[]", "")
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_every_part_of_a_local_instance_has_two_minutes_to_start() -> None:
+    (raylet,) = (each for each in psutil.Process().children() if each.name() == "raylet")
+    given = {name: value for name, value in raylet.environ().items() if name in VARIABLES_OF_LOCAL}
+    assert given == VARIABLES_OF_LOCAL
+    limits = [value for name, value in given.items() if "wait" in name or "timeout" in name]
+    assert {value.removesuffix("000") for value in limits} == {"120"}
+    assert len(limits) == 6
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_worker_that_is_lost_for_good_is_one_line() -> None:
     import ray
 
     def die() -> None:
@@ -82,17 +118,21 @@ def test_a_worker_that_is_lost_for_good_is_one_line(local_ray: None) -> None:
         def die(self) -> None:
             os._exit(1)
 
-    lost = r"^a Ray worker must stay alive, got {}: The {} died unexpectedly .*; run again$"
-    with pytest.raises(WorkerError, match=lost.format("WorkerCrashedError", "worker")), lost_workers_explained():
+    lost = (
+        r"^Ray has lost a worker for good \(The {} died unexpectedly .*\); run again to go on with what is left, and if"
+    )
+    with pytest.raises(WorkerError, match=lost.format("worker")), lost_workers_explained():
         ray.get(ray.remote(max_retries=0)(die).remote())
     actor: Any = ray.remote(Mortal).remote()
-    with pytest.raises(WorkerError, match=lost.format("ActorDiedError", "actor")), lost_workers_explained():
+    with pytest.raises(WorkerError, match=lost.format("actor")), lost_workers_explained():
         ray.get(actor.die.remote())
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_what_sigterm_does_here_and_the_environment_stay_as_they_were() -> None:
+def test_a_start_prints_nothing_and_leaves_sigterm_and_the_environment_as_they_were(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """Ray's own handler would end the process with the steps of a training run unsaved."""
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -105,6 +145,7 @@ def test_what_sigterm_does_here_and_the_environment_stay_as_they_were() -> None:
             assert dict(os.environ) == environment
     finally:
         signal.signal(signal.SIGTERM, former)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_environment_stays_as_it_was_where_there_is_no_cluster(

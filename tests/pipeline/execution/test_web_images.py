@@ -49,8 +49,14 @@ def server(shared: Path) -> Iterator[MisbehavingServer]:
 
 @pytest.mark.parametrize("other", [InlineExecutor, pytest.param(RayExecutor, marks=pytest.mark.ray)])
 def test_shards_have_the_same_bytes_whatever_download_finishes_first(
-    server: MisbehavingServer, make_config: Make, other: type[InlineExecutor] | type[RayExecutor], tmp_path: Path
+    server: MisbehavingServer,
+    make_config: Make,
+    other: type[InlineExecutor] | type[RayExecutor],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if other is RayExecutor:
+        request.getfixturevalue("local_ray")
     config = make_config(samples_per_shard=10, fetch=fetch_table(retries=2), max_rejected_fraction=1.0)
     executors: list[Executor] = [InlineExecutor(), other()]
     for seed, executor in enumerate(executors):

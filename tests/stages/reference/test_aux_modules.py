@@ -31,7 +31,7 @@ assert real is not alone
 def run_python(code: str, warnings: str) -> tuple[int, str, str]:
     """Run `code` in a fresh interpreter, since what has been imported decides what the function does."""
     command = [sys.executable, "-W", warnings, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
