@@ -47,15 +47,14 @@ VARIABLES_OF_LOCAL = {
 def connected(address: str | None) -> Iterator[None]:
     """Join the cluster at `address`, or start a local one, while the block runs; ConfigError if there is none.
 
-    A connection that this process has already serves as well, and stays.
+    A connection that this process has already serves as well, and stays. Raises WorkerError if none can be started.
     """
     # Ray reads its variables when it is imported and when it starts, and its processes inherit them.
     with _environment(VARIABLES if address else VARIABLES | VARIABLES_OF_LOCAL):
         import ray
 
         was_there = ray.is_initialized()
-        if not was_there:
-            _connect(address)
+        _connect(address)
     try:
         yield
     finally:
@@ -69,6 +68,8 @@ def _connect(address: str | None) -> None:
 
     try:
         _knock(address)
+        if ray.is_initialized():
+            return
         with _stderr_closed(), _sigterm_kept(), _ended_if_failed():
             ray.init(
                 address=address or "local",
