@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -98,7 +99,13 @@ class Dataset:
 
     def read(self, shard: str, position: int) -> Sample:
         """Read a sample by its place in a shard; ShardCorrupt, naming the sample, if it is damaged."""
-        key, places = self._places(shard)[position]
+        here = self._places(shard)
+        if position >= len(here):
+            raise ShardCorrupt(
+                f"{self.directory / record_file(shard)} must have more than {position} samples, as {SHARDS_FILE} says, got "
+                f"{len(here)}; finish what was cut off, or delete {MANIFEST_FILE} and prepare again"
+            )
+        key, places = here[position]
         files: dict[str, bytes] = {}
         for home, record, entry in places:
             files |= read_sample(home, record, entry)
@@ -203,15 +210,19 @@ class TorchView:
         return torch_item(self.dataset[number], self.condition)
 
 
-def open_dataset(location: str | Directory, layers: Sequence[str] | None = None, whole: bool = False) -> Dataset:
+def open_dataset(location: str | Path | Directory, layers: Sequence[str] | None = None, whole: bool = False) -> Dataset:
     """Open a finished data set: a path, or any URL that fsspec has a driver for, hf://datasets/... among them.
 
     `layers` are the names of the layers to join, by default all finished ones; with `whole`, only samples that every
     one of them has are there. Reads dataset.json and shards.jsonl, of the layers too, and no record unless it has to
     count. Raises ManifestError if the data set or a layer is unfinished, or a layer is another data set's.
     """
-    directory = location if isinstance(location, Directory) else Directory(location)
+    directory = location if isinstance(location, Directory) else Directory(str(location))
     base = Part(directory, load_finished(directory))
+    if "base" in base.manifest.inputs:
+        raise ManifestError(
+            f"{directory} must be a data set, got a layer of one; open the data set that it lies in, which joins it"
+        )
     names = _layers_there(directory, finished=True) if layers is None else layers
     parts = [_open_layer(base, name, finished=True) for name in names]
     return Dataset(base, parts, whole, _samples_by_shard(directory))

@@ -6,7 +6,7 @@ sample.key, sample.caption, sample.image(), sample.condition("sketch"), sample.f
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -30,10 +30,10 @@ class Sample:
     key: str
     shard: str
     """The name of the shard that it lies in."""
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     """Extension to the content of `<key>.<extension>`."""
     image_format: str
-    specs: Mapping[str, ConditionSpec]
+    specs: Mapping[str, ConditionSpec] = field(repr=False)
     """Of the conditions of the data set and its layers; a layer may have rejected this sample."""
 
     @property

@@ -18,7 +18,7 @@ from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.reader import Dataset, open_dataset
 from pipeline.dataset.record import SampleEntry, outcomes_of, read_record
 from pipeline.dataset.storage import Directory
-from pipeline.derive.samples import encoded, weights_sha256
+from pipeline.derive.samples import encoded, refuse_same_place, weights_sha256
 from pipeline.execution.origins import LoadedShard
 from pipeline.layer import base_config
 from pipeline.run import Job, claim
@@ -58,6 +58,7 @@ def plan_compaction(base: Directory, out: Directory, names: Sequence[str] | None
     Raises ManifestError if the data set or a layer is not finished, ConfigError if there is no layer, ShardConflict if
     OUT holds something else.
     """
+    refuse_same_place(base, out)
     dataset = open_dataset(base, names)
     if not dataset.layers:
         raise ConfigError(f"{base} must have a finished layer to be folded in, got none; `prepare --onto` makes one")

@@ -25,22 +25,27 @@ from pipeline.dataset.record import read_bound_record, read_record
 from pipeline.dataset.sample import Sample
 from pipeline.dataset.storage import Directory
 from pipeline.derive.choice import Choice
-from pipeline.derive.samples import encoded, weights_sha256
+from pipeline.derive.samples import encoded, refuse_same_place, weights_sha256
 from pipeline.execution.origins import LoadedShard
 from pipeline.layer import base_config
 from pipeline.run import Job, claim
-from stages.errors import ShardCorrupt
+from stages.errors import ConfigError, ShardCorrupt
 from stages.records import AnnotatedSample, EncodedSample, Rejection
 
 
 def plan_selection(dataset: Dataset, choice: Choice, out: Directory) -> Job:
     """Write the index of the chosen samples into OUT and plan their shards.
 
-    Raises SourceError if nothing is chosen, ShardConflict if OUT holds something else, ConfigError as the choice does.
+    Raises ConfigError if nothing is chosen or OUT lies in the data set, ShardConflict if OUT holds something else, and what the choice raises.
     """
+    refuse_same_place(dataset.directory, out)
     config = base_config(dataset.directory, dataset.manifest)
-    claim(out)
     rows = SelectedRows(dataset, choice, config.source.kind, config.source.base_uri)
+    if next(rows.batches(), None) is None:
+        raise ConfigError(
+            f"the choice must be of at least one of {len(dataset)} samples of {dataset.directory}, got none"
+        )
+    claim(out)
     index = write_index(out, rows, 0, fingerprint(listing_inputs(config)))
     entries = dataset.manifest.conditions
     return Job(

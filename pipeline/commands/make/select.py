@@ -24,7 +24,8 @@ def select(
     where: Annotated[
         str | None,
         typer.Option(
-            metavar="CONDITION", help="Keep the samples for which this holds, such as 'aesthetic > 6 and width >= 512'."
+            metavar="CONDITION",
+            help="Keep the samples for which this holds: 'aesthetic > 6 and width >= 512'; sizes are the original's.",
         ),
     ] = None,
     split: Annotated[
@@ -46,6 +47,8 @@ def select(
     if where is None and split is None and keys is None:
         raise ConfigError("select must have --where, --split or --keys, got none of them; say which samples")
     parts: list[Choice] = [*parse_shares(split)] if split is not None else [All(())]
+    if len(set(out)) != len(out):
+        raise ConfigError(f"--out must be another directory for each part, got {out[0]} again; give each its own")
     if len(parts) != len(out):
         raise ConfigError(f"--out must be given once for each of {len(parts)} parts, got {len(out)}; pair them")
     chosen = choose(where, keys)

@@ -82,6 +82,15 @@ def test_a_sample_says_what_the_source_said(data: Dataset) -> None:
     assert (sample.license, sample.source_url, sample.scores) == (sample.description["license"], "", {})
 
 
+def test_a_layer_is_no_data_set(made: Path) -> None:
+    with pytest.raises(ManifestError, match=r"layers/canny must be a data set, got a layer of one; open the data set"):
+        open_dataset(made / "layers/canny")
+
+
+def test_a_sample_is_shown_without_its_files(made: Path) -> None:
+    assert repr(open_dataset(made)[3]) == "Sample(key='000000003', shard='0000000', image_format='jpg')"
+
+
 def test_what_is_not_there_is_said(data: Dataset) -> None:
     with pytest.raises(IndexError, match="has samples 0 to 11, got 12"):
         data[12]

@@ -16,7 +16,7 @@ from pipeline.derive.run import derive, select
 from pipeline.derive.where import Where
 from pipeline.environment import silent
 from pipeline.verify.dataset import verify
-from stages.errors import ConfigError, ShardConflict, SourceError
+from stages.errors import ConfigError, ShardConflict, ShardCorrupt
 from stages.weights.store import WeightsStore
 from tests.offline import offline
 from tests.pipeline.conftest import Make, Run, tree
@@ -114,8 +114,30 @@ def test_selecting_goes_on_where_it_stopped_and_refuses_another_selection(layere
 
 
 def test_nothing_selected_is_an_error(layered: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="must list at least one image, got none"):
+    with pytest.raises(ConfigError, match=r"the choice must be of at least one of 12 samples of .*data, got none"):
         selected(layered, tmp_path / "none", ByKeys(frozenset({"another"})))
+    assert not (tmp_path / "none").exists()
+
+
+def test_nothing_is_made_within_the_data_set_that_it_is_made_of(layered: Path) -> None:
+    before = tree(layered)
+    for out in (layered, layered / "layers/more", layered / "sub"):
+        with pytest.raises(ConfigError, match=r"--out .* must lie outside of .*data, got a place in it"):
+            compacted(layered, out)
+        with pytest.raises(ConfigError, match=r"--out .* must lie outside of .*data, got a place in it"):
+            selected(layered, out, ByKeys(frozenset({"000000001"})))
+    assert tree(layered) == before
+
+
+def test_a_data_set_whose_removal_was_cut_off_is_read_as_far_as_it_goes_and_then_says_so(layered: Path) -> None:
+    former = {name: (layered / name).read_bytes() for name in ("shards.jsonl", "keys.npy")}
+    remove(Directory(str(layered)), frozenset({"000000001"}), silent)
+    for name, content in former.items():
+        (layered / name).write_bytes(content)
+    with pytest.raises(
+        ShardCorrupt, match=r"0000000\.json must have more than 4 samples, as shards\.jsonl says, got 4"
+    ):
+        list(open_dataset(layered))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +156,7 @@ def test_a_condition_is_on_columns_of_the_index(text: str, expected: int, layere
     if expected:
         assert len(open_dataset(str(selected(layered, tmp_path / "some", choice)))) == expected
     else:
-        with pytest.raises(SourceError):
+        with pytest.raises(ConfigError, match="must be of at least one"):
             selected(layered, tmp_path / "some", choice)
 
 
