@@ -36,6 +36,7 @@ from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
 from stages.errors import ShardConflict
+from stages.locations import PARTIAL
 from stages.weights.store import WeightsFile, WeightsStore
 
 
@@ -188,7 +189,7 @@ def claim(directory: Directory) -> None:
     """Make a directory for a data set, or take one of ours; ShardConflict if there are foreign files in it."""
     names = [name for name in directory.names() if not name.startswith(".")]
     ours = {INDEX_FILE, PARTS, MANIFEST_FILE, SHARDS, RECORDS, FORMER_INDEX}
-    if names and not ours & set(names) and not all(name.endswith(".partial") for name in names):
+    if names and not ours & set(names) and not all(name.endswith(PARTIAL) for name in names):
         raise ShardConflict(
             f"{directory} must be a new directory or one of condset's, got one with {sorted(names)[0]}; "
             "give another --out"

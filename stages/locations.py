@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 LOCAL_SCHEMES = ("file://", "local://")
+PARTIAL = ".partial"
+"""How the name of a file ends that is still being written, everywhere in condset; readers and listings pass it over."""
 
 
 def local_path(location: str) -> Path | None:

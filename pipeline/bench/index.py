@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.bench.measure import fresh, peak_memory_bytes
 from pipeline.dataset.listing import write_index
 from pipeline.dataset.storage import Directory
+from stages.locations import PARTIAL
 from stages.sources.laion.filters import LaionFilters
 from stages.sources.laion.source import LaionSource
 
@@ -84,7 +85,7 @@ def write_rows(directory: Path, rows: int) -> None:
         path = directory / f"part-{number:05d}.parquet"
         if not path.exists():
             table = _synthetic_rows(number, min(ROWS_PER_FILE, rows - start))
-            partial = path.with_suffix(".partial")
+            partial = path.with_suffix(PARTIAL)
             pq.write_table(table, partial, row_group_size=1 << 17)
             partial.rename(path)
 

@@ -25,9 +25,8 @@ from typing import BinaryIO, Protocol
 from typing_extensions import Buffer
 
 from stages.errors import ShardConflict, WorkerError
-from stages.locations import driver_errors, file_system
+from stages.locations import PARTIAL, driver_errors, file_system
 
-PARTIAL = ".partial"
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 """What a file system without hard links (exFAT, some network and FUSE mounts) says of one."""
 COMPARED_BYTES = 1 << 20

@@ -102,8 +102,8 @@ class Dataset:
         here = self._places(shard)
         if position >= len(here):
             raise ShardCorrupt(
-                f"{self.directory / record_file(shard)} must have more than {position} samples, as {SHARDS_FILE} says, got "
-                f"{len(here)}; finish what was cut off, or delete {MANIFEST_FILE} and prepare again"
+                f"{self.directory / record_file(shard)} must have more than {position} samples, as {SHARDS_FILE} says, "
+                f"got {len(here)}; finish what was cut off, or delete {MANIFEST_FILE} and prepare again"
             )
         key, places = here[position]
         files: dict[str, bytes] = {}

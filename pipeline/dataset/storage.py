@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pipeline.dataset.drafts import PARTIAL, Draft, LocalDraft, UploadDraft
+from pipeline.dataset.drafts import Draft, LocalDraft, UploadDraft
 from stages.errors import ConfigError
-from stages.locations import file_system, local_path, read_bytes
+from stages.locations import PARTIAL, file_system, local_path, read_bytes
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

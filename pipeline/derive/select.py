@@ -36,7 +36,8 @@ from stages.records import AnnotatedSample, EncodedSample, Rejection
 def plan_selection(dataset: Dataset, choice: Choice, out: Directory) -> Job:
     """Write the index of the chosen samples into OUT and plan their shards.
 
-    Raises ConfigError if nothing is chosen or OUT lies in the data set, ShardConflict if OUT holds something else, and what the choice raises.
+    Raises ConfigError if nothing is chosen or OUT lies in the data set, ShardConflict if OUT holds something else, and
+    what the choice raises.
     """
     refuse_same_place(dataset.directory, out)
     config = base_config(dataset.directory, dataset.manifest)

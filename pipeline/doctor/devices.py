@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pipeline.doctor.finding import Finding, Level
 from pipeline.doctor.torch_report import TorchReport
+from stages.hardware.cores import usable_cores
 
 
 def examine_devices(torch: TorchReport | str) -> Iterator[Finding]:
@@ -14,6 +15,8 @@ def examine_devices(torch: TorchReport | str) -> Iterator[Finding]:
     import psutil
 
     cores = f"{psutil.cpu_count(logical=False) or '?'} cores, {psutil.cpu_count()} threads"
+    if usable_cores() < (psutil.cpu_count() or 1):
+        cores += f", {usable_cores()} of them for this process"
     if isinstance(torch, str):
         yield Finding("processor", Level.OK, cores)
         yield Finding("torch", Level.PROBLEM, f"cannot be imported: {torch}", "reinstall torch")

@@ -5,11 +5,11 @@ wait for it for ever, without a word.
 """
 
 import math
-import os
 from dataclasses import dataclass
 
 from pipeline.config import ExecutionConfig
 from stages.errors import ConfigError
+from stages.hardware.cores import usable_cores
 from stages.hardware.precision import resolve_device
 
 MOST_THREADS = 8
@@ -46,7 +46,7 @@ def this_machine() -> Resources:
     """The resources of this machine."""
     import torch
 
-    cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cpus = float(usable_cores())
     return Resources(cpus, float(torch.cuda.device_count()), cpus)
 
 

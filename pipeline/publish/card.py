@@ -8,7 +8,7 @@ stale one.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import tomli_w
@@ -18,6 +18,7 @@ from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, Manifest, layer_nam
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card_snippets import card_split, snippets
 from pipeline.publish.licenses import count_licenses
+from pipeline.publish.markdown import markdown_table
 from stages.records import Condition
 from stages.settings import Mark
 from stages.weights.catalogue import MODELS
@@ -122,7 +123,7 @@ def _members(manifest: Manifest) -> str:
     for condition in manifest.conditions:
         files += [(member.extension, member.title) for member in condition.spec.members]
     rows = [(f"`<key>.{extension}`", what) for extension, what in files]
-    return f"## Files of a sample\n\n{_table(('file', 'holds'), rows)}"
+    return f"## Files of a sample\n\n{markdown_table(('file', 'holds'), rows)}"
 
 
 def _conditions(conditions: Sequence[ConditionEntry], heading: str = "Conditions") -> Iterator[str]:
@@ -136,7 +137,7 @@ def _conditions(conditions: Sequence[ConditionEntry], heading: str = "Conditions
         if not condition.models:
             rows.append((name, "none", "", ""))
     if rows:
-        yield f"## {heading}\n\n{_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
+        yield f"## {heading}\n\n{markdown_table(('condition', 'network', 'weights', 'licence of the weights'), rows)}"
 
 
 def _licenses(counts: dict[str, int]) -> str:
@@ -145,7 +146,7 @@ def _licenses(counts: dict[str, int]) -> str:
 
 Each image stays under the licence of whoever published it; `<key>.json` has it, and the URL, as the source states them.
 
-{_table(("licence", "samples"), rows)}"""
+{markdown_table(("licence", "samples"), rows)}"""
 
 
 def _rejections(manifest: Manifest) -> str:
@@ -158,7 +159,7 @@ def _rejections(manifest: Manifest) -> str:
 
 {introduction}; `rejected.jsonl` has each of them with its reason.
 
-{_table(("reason", "candidates"), rows)}"""
+{markdown_table(("reason", "candidates"), rows)}"""
 
 
 def _finished_layers(directory: Directory) -> dict[str, Manifest]:
@@ -180,7 +181,7 @@ def _layers(layers: Mapping[str, Manifest]) -> Iterator[str]:
 
 Added later, in `{LAYERS}/<name>/shards`, under the same keys; each is a configuration of its own.
 
-{_table(("layer", "file", "holds", "samples"), rows)}"""
+{markdown_table(("layer", "file", "holds", "samples"), rows)}"""
     yield from _conditions(
         [entry for layer in layers.values() for entry in layer.conditions], "Conditions of the layers"
     )
@@ -230,14 +231,5 @@ def _without_places(value: Value, places: Collection[str], name: str = "") -> Va
 
 def _labels(manifest: Manifest) -> Iterator[str]:
     if manifest.labels and any(condition.name == Condition.SEGMENTATION for condition in manifest.conditions):
-        table = _table(("id", "name"), list(manifest.labels.items()))
+        table = markdown_table(("id", "name"), list(manifest.labels.items()))
         yield f"## Categories\n\n<details><summary>{len(manifest.labels)} names</summary>\n\n{table}\n</details>\n"
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

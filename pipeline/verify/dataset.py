@@ -9,7 +9,6 @@ what is wrong with a run of shards as a whole is said once.
 """
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +28,7 @@ from pipeline.verify.problem import Problem, folded
 from pipeline.verify.sample import SampleCheck
 from pipeline.verify.shard import ShardCheck, ShardFinding
 from stages.errors import ManifestError
+from stages.hardware.cores import usable_cores
 from stages.hardware.precision import resolve_device
 from stages.hardware.process import configured_process
 from stages.weights.store import WeightsStore
@@ -82,7 +82,7 @@ def verify(
     plans = plan_shards(index.rows if index else about.manifest.totals.rows, about.config.samples_per_shard)
     problems = [*of_whole, *check_names(directory, DATASET_FILES, plans, about.manifest.complete)]
     problems += check_parts(directory, index) if index else ()
-    with configured_process(resolve_device(device), os.cpu_count() or 1) if deep else contextlib.nullcontext():
+    with configured_process(resolve_device(device), usable_cores()) if deep else contextlib.nullcontext():
         check = ShardCheck(
             home=directory,
             config=about.config,
@@ -148,7 +148,7 @@ def _walk(
     sound: list[ShardPlan] = []
     unsound: list[ShardPlan] = []
     shards = samples = 0
-    threads = min(MOST_THREADS, check.deep.threads if check.deep else os.cpu_count() or 1)
+    threads = min(MOST_THREADS, check.deep.threads if check.deep else usable_cores())
     with contextlib.ExitStack() as stack:
         derived = DerivedCheck(directory, stack)
         for plan, finding in zip(plans, _in_order(check, plans, threads), strict=True):

@@ -9,7 +9,6 @@ its dtype does.
 """
 
 import io
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -26,6 +25,7 @@ from pipeline.execution.origins import loading_of
 from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
 from stages.annotators.protocol import Annotator, AnnotatorConfig
 from stages.errors import ConfigError, WeightsError
+from stages.hardware.cores import usable_cores
 from stages.hardware.precision import resolve_device
 from stages.image.encode import encode_member
 from stages.load import load_labels
@@ -106,7 +106,7 @@ class DeepCheck:
     @property
     def threads(self) -> int:
         """So many shards are best checked beside each other; 0 is one after the other, in the calling thread."""
-        return (os.cpu_count() or 1) if self._device == "cpu" else 0
+        return usable_cores() if self._device == "cpu" else 0
 
     def not_compared(self) -> Iterator[str]:
         """Yield what could not be checked, once everything else has been."""

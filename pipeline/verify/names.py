@@ -6,7 +6,6 @@ Hidden files are let be: no reader sees them, and a copy that came through a hub
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from pipeline.dataset.drafts import PARTIAL
 from pipeline.dataset.index import PARTS, Index
 from pipeline.dataset.manifest import LAYERS
 from pipeline.dataset.plan import ShardPlan
@@ -15,6 +14,7 @@ from pipeline.dataset.shards import is_tar_of, replaced_tars
 from pipeline.dataset.storage import Directory
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 from stages.errors import ShardCorrupt
+from stages.locations import PARTIAL
 
 
 def check_names(

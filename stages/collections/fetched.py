@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field, TypeAdapter, ValidationError
 
 from stages.errors import SourceError
+from stages.locations import PARTIAL
 from stages.settings import Settings
 
 FILE = "fetched.json"
@@ -49,7 +50,7 @@ def read_fetched(root: Path) -> dict[str, FetchedArchive]:
 
 def write_fetched(root: Path, entries: Mapping[str, FetchedArchive]) -> None:
     """Write the entries in the place of the former ones."""
-    partial = root / f".{FILE}.partial"
+    partial = root / f".{FILE}{PARTIAL}"
     with partial.open("wb") as file:
         file.write(_ENTRIES.dump_json(dict(entries), indent=2) + b"\n")
         file.flush()

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from stages.errors import CondsetError
 from stages.file_hash import file_sha256
+from stages.locations import PARTIAL
 from stages.web.progress import Progress, Show, no_progress
 
 _CHUNK_BYTES = 1 << 20
@@ -47,7 +48,7 @@ class WebFile:
     @property
     def partial(self) -> Path:
         """Where it grows, and waits if the transfer is interrupted."""
-        return self.destination.with_name(self.destination.name + ".partial")
+        return self.destination.with_name(self.destination.name + PARTIAL)
 
 
 class _Interrupted(Exception):

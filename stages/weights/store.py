@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.errors import WeightsError
 from stages.file_hash import file_sha256
+from stages.locations import PARTIAL
 from stages.web.download import WebFile, download, why_unreachable
 from stages.web.progress import progress_bar
 from stages.weights.catalogue import MODELS, HubFile, Model
@@ -271,7 +272,7 @@ def _unreadable_explained(name: str) -> Iterator[None]:
 
 
 def _copied(source: Path, destination: Path) -> Path:
-    partial = destination.with_name(f"{destination.name}.{os.getpid()}.partial")
+    partial = destination.with_name(f"{destination.name}.{os.getpid()}{PARTIAL}")
     destination.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, partial)
     return partial.replace(destination)

@@ -6,10 +6,11 @@ Invariant: everything in it was read from the run; what the run does not say is 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.publish.markdown import markdown_table
 from stages.annotators.keypose.skeleton import HEAD, LEFT, RIGHT
 from stages.records import Condition
 from train.base.config import BUILT_IN, AnyDiffusion, TinyDiffusionConfig
@@ -78,7 +79,7 @@ def render_card(adapter: TrainedAdapter, layout: Layout, exported_name: str) -> 
             _introduction(adapter),
             _condition(adapter),
             f"## Use\n\n{_usage(adapter, layout, exported_name)}",
-            f"## Training\n\n{_table(('setting', 'value'), _settings(adapter))}",
+            f"## Training\n\n{markdown_table(('setting', 'value'), _settings(adapter))}",
             *_losses(adapter),
             _licenses(),
         ]
@@ -202,7 +203,8 @@ def _losses(adapter: TrainedAdapter) -> Iterator[str]:
         ]
         yield (
             f"On the validation data set, its first {adapter.config.validation.samples} samples at most, at step "
-            f"{held_out['step']:.0f}; the same time steps and noise for all:\n\n{_table(('loss', 'mean'), rows)}"
+            f"{held_out['step']:.0f}; the same time steps and noise for all:\n\n"
+            + markdown_table(("loss", "mean"), rows)
         )
 
 
@@ -212,12 +214,3 @@ def _licenses() -> str:
 condset's code is under Apache-2.0. These weights were fitted through the base model and on the images, captions and
 conditions of the data sets: the licences of the base model and of the data apply. The data sets' own cards list theirs.
 """
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

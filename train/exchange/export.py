@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.errors import CheckpointError, ConfigError
+from stages.locations import PARTIAL
 from train.exchange.t2i_layout import Layout, to_t2i
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def export_run(run: Path, layout: Layout, out: Path, step: int | None = None) ->
             "for; use --format t2i"
         )
     card = render_card(describe(run, stored), layout, out.name)
-    attempt = f".{uuid.uuid4().hex}.partial"
+    attempt = f".{uuid.uuid4().hex}{PARTIAL}"
     partials = [final.with_name(f".{final.name}{attempt}") for final in finals]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

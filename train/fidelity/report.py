@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from pipeline.dataset.fingerprint import Inputs, differences
 from stages.errors import ConfigError
+from stages.locations import PARTIAL
 from train.fidelity.bootstrap import LEVEL, Estimate, bootstrap
 from train.fidelity.measures.measures import Measure, Scores
 from train.fidelity.protocols import ProtocolFigure
@@ -133,7 +134,7 @@ def write_report(out: Path, report: EvalReport) -> None:
     """Write eval.json; CheckpointError if that cannot be done."""
     with explain_write_errors(out / EVAL_FILE):
         out.mkdir(parents=True, exist_ok=True)
-        partial = out / f".{EVAL_FILE}.partial"
+        partial = out / f".{EVAL_FILE}{PARTIAL}"
         partial.write_text(report_json(report) + "\n")
         partial.replace(out / EVAL_FILE)
 

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from stages.errors import CheckpointError
 from stages.file_hash import file_sha256
+from stages.locations import PARTIAL
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,7 +34,6 @@ ADAPTER_FILE = "adapter.safetensors"
 EMA_FILE = "ema.safetensors"
 OPTIMIZER_FILE = "optimizer.pt"
 POSITION_FILE = "position.json"
-PARTIAL = ".partial"
 
 
 class Trained(Protocol):

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.dataset.fingerprint import Inputs, differences, flatten
 from stages.errors import CheckpointError
+from stages.locations import PARTIAL
 from stages.settings import marks, plain
 from train.base.protocol import FrozenDiffusion
 from train.config import TrainConfig
@@ -83,7 +84,7 @@ def claim(run: Path, file: RunFile) -> None:
         raise CheckpointError(f"{run} must be a new directory or a run's, got one with {first}; give another --out")
     with explain_write_errors(run / RUN_FILE):
         run.mkdir(parents=True, exist_ok=True)
-        partial = run / f".{RUN_FILE}.partial"
+        partial = run / f".{RUN_FILE}{PARTIAL}"
         partial.write_text(json.dumps(asdict(file), indent=2) + "\n")
         partial.replace(run / RUN_FILE)
 
