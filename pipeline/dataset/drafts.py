@@ -62,6 +62,7 @@ class LocalDraft:
         self._final = directory / name
         self._partial = self._final.with_name(f"{self._final.name}.{uuid.uuid4().hex}{PARTIAL}")
         self.file: BinaryIO = self._partial.open("x+b")
+        self._is_over = False
 
     def close(self) -> None:
         if not self.file.closed:
@@ -90,11 +91,14 @@ class LocalDraft:
             self._partial.replace(self._final)
         except FileNotFoundError:
             raise self._vanished() from None
+        self._is_over = True
         sync_directory(self._final.parent)
 
     def discard(self) -> None:
         self.file.close()
-        self._partial.unlink(missing_ok=True)
+        if not self._is_over:
+            self._partial.unlink(missing_ok=True)
+            self._is_over = True
 
     def _rename_if_new(self) -> None:
         """Without hard links: look and rename under a lock that others of this machine respect."""

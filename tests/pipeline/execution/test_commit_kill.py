@@ -18,6 +18,7 @@ FILES = [
     (PUBLISHED, "0000000.json"),
     (PUT_IN_PLACE, "rejected.jsonl"),
     (PUT_IN_PLACE, "shards.jsonl"),
+    (PUT_IN_PLACE, "keys.npy"),
     (PUT_IN_PLACE, "README.md"),
     (PUT_IN_PLACE, "dataset.json"),
 ]
