@@ -56,7 +56,7 @@ def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
 
         return RayExecutor(ray_address)
     if ray_address:
-        raise ConfigError(f"--ray-address must go with --executor ray, got {ray_address!r} with inline")
+        raise ConfigError(f"--ray-address must go with --executor ray, got {ray_address!r} with inline; leave it out")
     from pipeline.execution.inline import InlineExecutor
 
     return InlineExecutor()

@@ -119,7 +119,7 @@ class LocalDraft:
 
     def _vanished(self) -> WorkerError:
         return WorkerError(
-            f"{self._partial} must stay until it is published, got removed; let only one run write to "
+            f"{self._partial} must stay until it is published, got a removal meanwhile; let only one run write to "
             f"{self._final.parent}"
         )
 

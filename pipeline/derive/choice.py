@@ -71,7 +71,7 @@ class All:
                 missing = [key for key in sorted(choice.keys) if key not in dataset]
                 if missing:
                     raise ConfigError(
-                        f"--keys must be of samples of {dataset.directory}, got {len(missing)} that are none, first "
+                        f"--keys must name samples of {dataset.directory}, got {len(missing)} that are none, first "
                         f"{missing[0]}; leave them out"
                     )
 
@@ -81,9 +81,11 @@ def read_keys(path: Path) -> frozenset[str]:
     try:
         keys = frozenset(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--keys {path} must be a text file with a key a line, got {error}; correct it") from None
+        raise ConfigError(
+            f"--keys {path} must be a text file with one key on each line, got {error}; correct it"
+        ) from None
     if not keys:
-        raise ConfigError(f"--keys {path} must have a key a line, got an empty file; correct it")
+        raise ConfigError(f"--keys {path} must have one key on each line, got an empty file; correct it")
     return keys
 
 

@@ -77,7 +77,7 @@ def _check(directory: Directory, keys: frozenset[str]) -> set[str]:
     unknown = sorted(keys - there - gone)
     if unknown:
         raise ConfigError(
-            f"--keys must be of samples of {directory}, got {len(unknown)} that are none, first {unknown[0]}; leave "
+            f"--keys must name samples of {directory}, got {len(unknown)} that are none, first {unknown[0]}; leave "
             "them out"
         )
     return there

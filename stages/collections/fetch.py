@@ -121,7 +121,7 @@ def _bring(archive: Archive, root: Path, keep_archives: bool, say: Say) -> None:
         if entry.url:
             file.destination.unlink()
             _note(root, archive.name, None)
-            advice = "the download was deleted: try again, and if it stays so the publisher has replaced the file"
+            advice = "the download was deleted: try again; if that does not help, the publisher has replaced the file"
         raise SourceError(f"{file.destination} {error}; {advice}") from error
     os.sync()  # tens of thousands of small files: one call for all of them, before they count as there
     _note(root, archive.name, changed(entry, is_unpacked=True))

@@ -207,7 +207,7 @@ def _check(file: WebFile, progress: Progress) -> None:
     file.partial.unlink()
     raise file.error(
         f"{file.url} must have sha256 {file.sha256 or 'unknown'}, got {digest} in {received} bytes; the download was"
-        " deleted: try again, and if it stays so the publisher has replaced the file"
+        " deleted: try again; if that does not help, the publisher has replaced the file"
     )
 
 

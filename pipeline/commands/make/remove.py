@@ -22,6 +22,6 @@ def remove(
     with resumable("shards that were written anew stay"):
         removed = take_down(Directory(dataset), read_keys(keys), say)
     if removed.samples:
-        print(f"{dataset} has {removed.samples} samples less; {removed.shards} shards were written anew")
+        print(f"{dataset} has {removed.samples} samples fewer; {removed.shards} shards were written anew")
     else:
         print(f"{dataset} has none of these samples any more")

@@ -112,7 +112,7 @@ def rejected(rejecting: PrepareConfig, run_inline: Run, tmp_path_factory: pytest
 
 @pytest.fixture(scope="session")
 def retried(rejected: Formats, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Formats:
-    """The same, after a picture was mended and its shard written anew under another name."""
+    """The same, after a picture was repaired and its shard written anew under another name."""
     present = tmp_path_factory.mktemp("retried") / "data"
     shutil.copytree(rejected.present, present)
     Image.new("RGB", (80, 80), (12, 24, 36)).save(photos / "12.png")

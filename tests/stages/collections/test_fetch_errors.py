@@ -29,7 +29,7 @@ def test_a_wrong_sum_is_named_and_the_download_deleted(server: FileServer, tmp_p
     wrong = hashlib.sha256(ARCHIVES[name][::-1]).hexdigest()
     assert str(caught.value) == (
         f"{server.url('wrong')}/{name} must have sha256 {SUMS[name]}, got {wrong} in {len(ARCHIVES[name])} bytes; the"
-        " download was deleted: try again, and if it stays so the publisher has replaced the file"
+        " download was deleted: try again; if that does not help, the publisher has replaced the file"
     )
     assert laid_out(tmp_path) == {}
 
@@ -93,8 +93,8 @@ def test_an_archive_with_fewer_files_than_published_is_deleted_and_named(server:
     with pytest.raises(SourceError) as caught:
         bring([short], tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}/val2017.zip must hold 5,000 files in val2017/, got 5; the download was deleted: try again, and if"
-        " it stays so the publisher has replaced the file"
+        f"{tmp_path}/val2017.zip must hold 5,000 files in val2017/, got 5; the download was deleted: try again; if"
+        " that does not help, the publisher has replaced the file"
     )
     assert laid_out(tmp_path) == {}
     assert read_fetched(tmp_path) == {}

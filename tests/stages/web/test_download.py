@@ -142,7 +142,7 @@ def test_a_wrong_body_is_deleted_and_named(server: FileServer, tmp_path: Path) -
         download(wanted(server.url("wrong/file"), tmp_path / "file"))
     assert str(caught.value) == (
         f"{server.url('wrong/file')} must have sha256 {SHA256}, got {wrong} in {len(BODY)} bytes; the download was"
-        " deleted: try again, and if it stays so the publisher has replaced the file"
+        " deleted: try again; if that does not help, the publisher has replaced the file"
     )
     assert not partial_of(tmp_path / "file").exists()
     assert not (tmp_path / "file").exists()

@@ -146,7 +146,7 @@ def test_an_address_of_ray_goes_with_ray(run: Path, scenes: Path, tmp_path: Path
     arguments = ("--data", scenes, "--out", tmp_path / "out", "--ray-address", "auto")
     status, _, said = condset("eval", run, *arguments, *OPTIONS)
     assert status == 2
-    assert said == "condset: --ray-address must go with --executor ray, got 'auto' with inline\n"
+    assert said == "condset: --ray-address must go with --executor ray, got 'auto' with inline; leave it out\n"
 
 
 @pytest.mark.parametrize(
