@@ -31,8 +31,8 @@ from pipeline.dataset.record import RECORDS, SHARDS, read_record, record_file
 from pipeline.dataset.shards import replaced_tars
 from pipeline.dataset.storage import Directory
 from pipeline.environment import Environment
+from pipeline.execution.drive import drive
 from pipeline.execution.origins import FromIndex, Origin
-from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
 from stages.errors import ShardConflict
@@ -157,21 +157,16 @@ def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], N
         manifest = _manifest(job, numerics)
         make_folders(directory)
         write_manifest(directory, manifest)
-        announce(environment.say, len(job.plans), len(todo), numerics, directory)
         annotators = () if job.copied_under else job.config.annotators
         work = Work(directory, job.origin, annotators, manifest.fingerprint, numerics, environment.weights)
-        with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
-            if todo:
-                with closing(executor.run(todo, work, progress.annotated)) as records:
-                    for record in records:
-                        progress.committed(record)
+        images_per_second = drive(executor, len(job.plans), todo, work, environment.say)
     finally:
         executor.close()
         remove_partials(directory)
     for name in replaced_tars(directory):
         directory.remove(f"{SHARDS}/{name}")
     finished = seal(directory, manifest, describe)
-    return Summary(finished, len(todo), progress.images_per_second)
+    return Summary(finished, len(todo), images_per_second)
 
 
 def seal(directory: Directory, manifest: Manifest, describe: Callable[[Manifest], None]) -> Manifest:
@@ -217,22 +212,6 @@ def _refuse_foreign_shards(job: Job) -> None:
                 f"{directory / record_file(name)} must be the record of a shard of this configuration, got one of "
                 f"another and no {MANIFEST_FILE}; give another --out, or remove the directory"
             )
-
-
-def announce(say: Callable[[str], None], shards: int, todo: int, numerics: Numerics, directory: Directory) -> None:
-    """Say what is about to be made, and a warning if shards are there that were made under other numerics."""
-    dtypes = "".join(f", {name} in {dtype}" for name, dtype in numerics.dtypes.items() if dtype != "none")
-    say(
-        f"{todo} of {shards} shards to make on {numerics.device}, {numerics.threads_per_worker} threads a worker, "
-        f"batch {numerics.batch_size}{dtypes}"
-    )
-    committed = committed_names(directory)
-    differences = read_record(directory, committed[0]).numerics.differences(numerics) if committed else []
-    if differences:
-        say(
-            f"warning: shard {committed[0]} was made under other numerics ({'; '.join(differences)}); the last bits "
-            "of the shards to come may differ from an uninterrupted run's"
-        )
 
 
 def _manifest(job: Job, numerics: Numerics) -> Manifest:

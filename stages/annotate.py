@@ -14,12 +14,13 @@ whatever finishes first.
 Neighbouring shards overlap: once the last batch of one has begun, the first of the next may.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from stages.ahead import in_order
 from stages.annotators.protocol import Annotator
 from stages.errors import WorkerError
 from stages.members import load_pixels
@@ -62,25 +63,18 @@ class OnCores:
     def __call__(
         self, samples: Sequence[StoredSample], progress: Callable[[int], None], all_begun: Callable[[], None]
     ) -> list[EncodedSample | Rejection]:
-        outcomes: list[EncodedSample | Rejection] = []
-        queued: deque[Future[list[EncodedSample | Rejection]]] = deque()
-
-        def take() -> None:
-            made = queued.popleft().result()
-            outcomes.extend(made)
-            progress(_annotated_of(made))
-
-        try:
-            for batch in _batches(samples, self.batch_size):
-                queued.append(self.cores.submit(self._annotated, batch))
-                if len(queued) >= QUEUED_BATCHES * self.number_of_cores:
-                    take()
+        def batches() -> Iterator[Sequence[StoredSample]]:
+            yield from _batches(samples, self.batch_size)
             all_begun()
-            while queued:
-                take()
-        finally:
-            for future in queued:
-                future.cancel()
+
+        def begin(batch: Sequence[StoredSample]) -> Future[list[EncodedSample | Rejection]]:
+            return self.cores.submit(self._annotated, batch)
+
+        outcomes: list[EncodedSample | Rejection] = []
+        with closing(in_order(begin, batches(), QUEUED_BATCHES * self.number_of_cores - 1)) as annotated:
+            for made in annotated:
+                outcomes.extend(made)
+                progress(_annotated_of(made))
         return outcomes
 
     def _annotated(self, batch: Sequence[StoredSample]) -> list[EncodedSample | Rejection]:

@@ -76,7 +76,7 @@ MAY_CHANGE_THE_PROCESS = {
     "stages/hardware/allocator.py",  # for good: nobody tells what it was
     "stages/hardware/float32_products.py",
     "stages/hardware/process.py",
-    "stages/warning_filters.py",
+    "stages/hardware/warning_filters.py",
     "train/loop/interruption.py",
 }
 """Modules with a context manager that changes it for the time of a block, with a test that it is as before."""

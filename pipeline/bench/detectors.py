@@ -17,7 +17,7 @@ from pipeline.bench.networks import SEED, Contender, Run, Timing, compare, in_bo
 from pipeline.bench.weights import BenchWeights, find_or_make
 from stages.annotators.depth.annotator import MODEL, DepthConfig
 from stages.annotators.sketch.annotator import NETWORK, SketchConfig
-from stages.warning_filters import Ignored, warnings_ignored
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 
 
 def bench_sketch(timing: Timing, weights_dir: Path | None, say: Say) -> Table:

@@ -20,8 +20,8 @@ from pipeline.bench.measure import Say, Table
 from pipeline.bench.networks import SEED, Contender, Run, Timing, as_worker, compare, scenes
 from pipeline.bench.weights import BenchWeights, find_or_make
 from stages.annotators.keypose.annotator import POSE_MODELS, KeyposeConfig
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 from stages.settings import changed
-from stages.warning_filters import Ignored, warnings_ignored
 from stages.weights.store import WeightsFile
 
 if TYPE_CHECKING:

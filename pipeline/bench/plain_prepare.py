@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from stages.annotators.color import SQUARE_PIXELS
 from stages.annotators.segmentation.palette import palette
-from stages.warning_filters import Ignored, warnings_ignored
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 
 JPEG_QUALITY = 95
 

@@ -11,9 +11,9 @@ has listed.
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Protocol
 
 import numpy as np
@@ -137,7 +137,7 @@ def _list(
     counts: Counter[str] = Counter()
     keys, candidates = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.bool_)]
 
-    def tables() -> Iterator[pa.Table]:
+    def tables() -> Generator[pa.Table, None, None]:
         start = 0
         for table in _tables(_counted(_first(source.batches(), limit), counts), rows_per_part):
             keys.append(key_identities(table.column("key").chunk(0)))
@@ -145,7 +145,9 @@ def _list(
             yield _reject(table, duplicates[np.searchsorted(duplicates, start) :] - start)
             start += table.num_rows
 
-    parts = _write(folder, tables(), rows_per_part)
+    # Some sources read ahead by threads of their own.
+    with closing(tables()) as listed:
+        parts = _write(folder, listed, rows_per_part)
     return parts, counts, np.flatnonzero(repeated(np.concatenate(keys)) & np.concatenate(candidates))
 
 

@@ -6,7 +6,6 @@ plan n     ──commit────┴──> record n
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +18,7 @@ from pipeline.dataset.record import ShardRecord
 from pipeline.execution.origins import LoadedShard
 from pipeline.execution.resources import allocate, this_machine
 from pipeline.execution.worker import SHARDS_ANNOTATED, ShardWorker, Work
+from stages.ahead import in_order
 from stages.hardware.process import configured_process
 
 
@@ -68,15 +68,12 @@ class InlineExecutor:
             ThreadPoolExecutor(1, "load") as loader,
             ThreadPoolExecutor(SHARDS_ANNOTATED, "shard") as shards,
         ):
-            in_flight: deque[Future[ShardRecord]] = deque()
+
+            def begin(plan: ShardPlan) -> Future[ShardRecord]:
+                return shards.submit(_annotate_loaded, worker, loader.submit(work.load, plan, stop))
+
             try:
-                for plan in plans:
-                    loading = loader.submit(work.load, plan, stop)
-                    in_flight.append(shards.submit(_annotate_loaded, worker, loading))
-                    if len(in_flight) > SHARDS_ANNOTATED:
-                        yield in_flight.popleft().result()
-                while in_flight:
-                    yield in_flight.popleft().result()
+                yield from in_order(begin, plans, SHARDS_ANNOTATED)
             finally:
                 # After an error or Ctrl-C nothing else is begun.
                 stop.set()

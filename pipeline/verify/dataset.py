@@ -9,9 +9,8 @@ what is wrong with a run of shards as a whole is said once.
 """
 
 import contextlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipeline.dataset.index import INDEX_FILE, PARTS
@@ -27,6 +26,7 @@ from pipeline.verify.names import check_names, check_parts
 from pipeline.verify.problem import Problem, folded
 from pipeline.verify.sample import SampleCheck
 from pipeline.verify.shard import ShardCheck, ShardFinding
+from stages.ahead import in_order
 from stages.errors import ManifestError
 from stages.hardware.cores import usable_cores
 from stages.hardware.precision import resolve_device
@@ -151,7 +151,8 @@ def _walk(
     threads = min(MOST_THREADS, check.deep.threads if check.deep else usable_cores())
     with contextlib.ExitStack() as stack:
         derived = DerivedCheck(directory, stack)
-        for plan, finding in zip(plans, _in_order(check, plans, threads), strict=True):
+        findings = stack.enter_context(contextlib.closing(_findings(check, plans, threads)))
+        for plan, finding in zip(plans, findings, strict=True):
             problems += finding.problems
             if finding.record:
                 shards += 1
@@ -169,7 +170,7 @@ def _walk(
     return _Walk(tuple(problems), shards, samples, tuple(sound), tuple(unsound))
 
 
-def _in_order(check: ShardCheck, plans: Sequence[ShardPlan], threads: int) -> Iterator[ShardFinding]:
+def _findings(check: ShardCheck, plans: Sequence[ShardPlan], threads: int) -> Generator[ShardFinding, None, None]:
     """Check shards beside each other, with findings in the order of the plans; with 0 threads, in this one.
 
     Hashing and decoding run without the interpreter's lock. Only a few shards are ahead of the one waited for.
@@ -177,14 +178,5 @@ def _in_order(check: ShardCheck, plans: Sequence[ShardPlan], threads: int) -> It
     if threads == 0:
         yield from map(check, plans)
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
-    try:
-        waiting: deque[Future[ShardFinding]] = deque()
-        for plan in plans:
-            waiting.append(pool.submit(check, plan))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+        yield from in_order(lambda plan: pool.submit(check, plan), plans, 2 * threads)

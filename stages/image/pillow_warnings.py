@@ -6,7 +6,7 @@ place for what was wrong with a file, its shard's record.
 
 from contextlib import AbstractContextManager
 
-from stages.warning_filters import Ignored, warnings_ignored
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 
 PILLOW = Ignored(module=r"PIL\.")
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 from stages.reference.aux_modules import controlnet_aux_module
-from stages.warning_filters import Ignored, warnings_ignored
 
 
 @dataclass(frozen=True, slots=True)

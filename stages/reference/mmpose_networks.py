@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from stages.errors import WeightsError
 from stages.extras import needs
-from stages.warning_filters import Ignored, warnings_ignored
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 from stages.weights.store import WeightsFile, load_state_dict
 
 ConfigValue: TypeAlias = (

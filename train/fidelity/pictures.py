@@ -19,10 +19,9 @@ from pipeline.dataset.record import read_record
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
 from pipeline.environment import Environment
+from pipeline.execution.drive import drive
 from pipeline.execution.origins import LoadedShard
-from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
-from pipeline.run import announce
 from stages.members import encode_conditions, read_crop
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, StoredSample
 from stages.sources.index.schema import NO_KEYPOINTS
@@ -77,21 +76,14 @@ class Pictures:
         todo = missing(plans, self.home)
         if not todo:
             return
-        executor = environment.executor
         try:
-            # Not checked: drawing is no annotator that a configuration may name.
-            numerics = executor.numerics(config.model_copy(update={"annotators": (self.drawing,)}))
-            announce(environment.say, len(plans), len(todo), numerics, self.home)
-            origin = FromHeldOut(self.drawing.held_out)
-            work = Work(self.home, origin, (self.drawing,), self.fingerprint, numerics, environment.weights)
-            with (
-                RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress,
-                closing(executor.run(todo, work, progress.annotated)) as records,
-            ):
-                for record in records:
-                    progress.committed(record)
+            with closing(environment.executor) as executor:
+                # Not checked: drawing is no annotator that a configuration may name.
+                numerics = executor.numerics(config.model_copy(update={"annotators": (self.drawing,)}))
+                origin = FromHeldOut(self.drawing.held_out)
+                work = Work(self.home, origin, (self.drawing,), self.fingerprint, numerics, environment.weights)
+                drive(executor, len(plans), todo, work, environment.say)
         finally:
-            executor.close()
             remove_partials(self.home)
 
     def numerics(self) -> Numerics:

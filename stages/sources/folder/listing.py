@@ -6,11 +6,11 @@ directory that it lies in: the listing is finite and the same every time.
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
+from stages.ahead import in_order
 from stages.errors import SourceError
 from stages.locations import driver_errors, file_system, local_path, read_bytes
 
@@ -62,7 +62,7 @@ def _leads_to_itself(link: Path) -> bool:
     return False
 
 
-def read_files(root: str, names: Iterable[str], most_bytes: int | None) -> Iterator[bytes]:
+def read_files(root: str, names: Iterable[str], most_bytes: int | None) -> Generator[bytes, None, None]:
     """Read files below root, in order; of one larger than `most_bytes` nothing.
 
     Raises SourceError if one cannot be read.
@@ -77,7 +77,5 @@ def read_files(root: str, names: Iterable[str], most_bytes: int | None) -> Itera
             raise SourceError(f"{root}/{name} must be readable, got {error}; fix it and run again") from None
         return content if stop is None or len(content) < stop else b""
 
-    remaining = iter(names)
     with ThreadPoolExecutor(READERS, thread_name_prefix="sidecar") as readers:
-        while some := list(islice(remaining, READ_AHEAD)):
-            yield from readers.map(read, some)
+        yield from in_order(lambda name: readers.submit(read, name), names, READ_AHEAD)

@@ -10,6 +10,7 @@ a metadata file names is a candidate, and a rejection once it turns out not to b
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import chain
 from pathlib import PurePosixPath
 from posixpath import normpath
@@ -80,12 +81,12 @@ class FolderSource(Settings):
         images = (name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
         candidates = sorted({*images, *listed})
         beside = {name: () if listed.get(name) else sidecars.get(_stem(name), ()) for name in candidates}
-        contents = read_files(self.root, chain.from_iterable(beside.values()), MOST_TEXT_BYTES)
-        for name in candidates:
-            captions = listed.get(name) or tuple(
-                chain.from_iterable(caption_of_file(next(contents)) for _ in beside[name])
-            )
-            yield _row(name, captions, _uri(f"{_stem(name)}.png") if self.labels_root else "")
+        with closing(read_files(self.root, chain.from_iterable(beside.values()), MOST_TEXT_BYTES)) as contents:
+            for name in candidates:
+                captions = listed.get(name) or tuple(
+                    chain.from_iterable(caption_of_file(next(contents)) for _ in beside[name])
+                )
+                yield _row(name, captions, _uri(f"{_stem(name)}.png") if self.labels_root else "")
 
     def _without_labels(self, names: list[str]) -> list[str]:
         """The files below root but for the label maps, if these lie below it as well."""
@@ -98,12 +99,13 @@ class FolderSource(Settings):
         """What the metadata files say: an image's relative path to its captions."""
         listed: dict[str, tuple[str, ...]] = {}
         files = [name for name in names if PurePosixPath(name).name in METADATA_FILES]
-        for name, content in zip(files, read_files(self.root, files, None), strict=True):
-            folder = name.rpartition("/")[0]
-            for image, captions in read_metadata(content, f"{self.root}/{name}", self.caption_column):
-                below = normal_name(image)
-                path = image if below is None else f"{folder}/{below}".lstrip("/")
-                listed[path] = listed.get(path, ()) + captions
+        with closing(read_files(self.root, files, None)) as contents:
+            for name, content in zip(files, contents, strict=True):
+                folder = name.rpartition("/")[0]
+                for image, captions in read_metadata(content, f"{self.root}/{name}", self.caption_column):
+                    below = normal_name(image)
+                    path = image if below is None else f"{folder}/{below}".lstrip("/")
+                    listed[path] = listed.get(path, ()) + captions
         return listed
 
 

@@ -159,7 +159,7 @@ def _in_one_form(
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def read_ahead(items: Generator[Item, None, None]) -> Iterator[Item]:
+def read_ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     """Yield what a generator yields, and let a thread make the next one meanwhile."""
     with contextlib.closing(items), ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
         coming = reader.submit(next, items, None)

@@ -9,6 +9,7 @@ filters. Every row that is passed over is counted under the filter that drops it
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -78,33 +79,37 @@ class LaionSource(Settings):
             found = self._sampled(files, tuple(needed), listed)
         else:
             found = self._distinct(files, tuple(dict.fromkeys((*listed, *needed))))
-        for rows, counts in found:
-            yield with_dropped(to_index(rows, scores), counts)
+        with closing(found):
+            for rows, counts in found:
+                yield with_dropped(to_index(rows, scores), counts)
 
-    def _sampled(self, files: Files, needed: Sequence[str], listed: Sequence[str]) -> Iterator[Counted]:
+    def _sampled(self, files: Files, needed: Sequence[str], listed: Sequence[str]) -> Generator[Counted, None, None]:
         """Read all rows to choose those of the sample, then read these."""
         sample, counts = RandomRows(self.sample), Counter[str]()
-        for rows, dropped in self._distinct(files, needed):
-            counts.update(dropped)
-            counts["not_sampled"] += rows.num_rows
-            sample.add(rank(digests(rows), self.seed), rows.column("number").to_numpy())
+        with closing(self._distinct(files, needed)) as distinct:
+            for rows, dropped in distinct:
+                counts.update(dropped)
+                counts["not_sampled"] += rows.num_rows
+                sample.add(rank(digests(rows), self.seed), rows.column("number").to_numpy())
         chosen = sample.numbers()
         counts["not_sampled"] -= len(chosen)
-        for rows in read_ahead(read_batches(files, listed, chosen)):
-            yield with_digests(with_tidy_captions(rows)), counts
-            counts = Counter()
+        with closing(read_ahead(read_batches(files, listed, chosen))) as batches:
+            for rows in batches:
+                yield with_digests(with_tidy_captions(rows)), counts
+                counts = Counter()
 
-    def _distinct(self, files: Files, meanings: Sequence[str]) -> Iterator[Counted]:
+    def _distinct(self, files: Files, meanings: Sequence[str]) -> Generator[Counted, None, None]:
         """Read the rows that pass the filters and are no duplicates, with what was dropped."""
         urls, hashes = IdentitySet(), IdentitySet()
-        for rows, counts in read_ahead(self._passing(files, meanings)):
-            rows = with_digests(rows)
-            if "url" in self.deduplicate:
-                again = urls.add(digest_identities(digests(rows)))
-                rows = drop(rows, [("duplicate_url", again)], counts)
-            if "hash" in self.deduplicate:
-                rows = drop(rows, [("duplicate_hash", _add_hashes(rows, hashes))], counts)
-            yield rows, counts
+        with closing(read_ahead(self._passing(files, meanings))) as passing:
+            for rows, counts in passing:
+                rows = with_digests(rows)
+                if "url" in self.deduplicate:
+                    again = urls.add(digest_identities(digests(rows)))
+                    rows = drop(rows, [("duplicate_url", again)], counts)
+                if "hash" in self.deduplicate:
+                    rows = drop(rows, [("duplicate_hash", _add_hashes(rows, hashes))], counts)
+                yield rows, counts
 
     def _passing(self, files: Files, meanings: Sequence[str]) -> Generator[Counted, None, None]:
         for rows in read_batches(files, meanings):

@@ -30,8 +30,8 @@ from pipeline.execution.resources import Resources
 from stages.annotators.color import ColorConfig
 from stages.annotators.segmentation.annotator import SegmentationConfig
 from stages.annotators.sketch.annotator import SketchConfig
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 from stages.records import UInt8Array
-from stages.warning_filters import Ignored, warnings_ignored
 from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
+from stages.hardware.warning_filters import Ignored, warnings_ignored
 from stages.image.pillow_warnings import pillow_warnings_ignored
-from stages.warning_filters import Ignored, warnings_ignored
 
 
 def _file_with_corrupt_exif() -> bytes:
