@@ -7,7 +7,6 @@ its own. The card is a function of those files alone, without time, host or path
 stale one.
 """
 
-import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -20,7 +19,6 @@ from pipeline.dataset.storage import Directory
 from pipeline.publish.card_snippets import card_split, snippets
 from pipeline.publish.licenses import count_licenses
 from pipeline.publish.markdown import markdown_table
-from stages.errors import ManifestError
 from stages.records import Condition
 from stages.settings import Mark
 from stages.weights.catalogue import MODELS
@@ -167,12 +165,8 @@ def _rejections(manifest: Manifest) -> str:
 def _finished_layers(directory: Directory) -> dict[str, Manifest]:
     """The layers that are complete, by name."""
     homes = {name: directory / LAYERS / name for name in layer_names(directory)}
-    finished = {}
-    for name, home in homes.items():
-        with contextlib.suppress(ManifestError):  # one that cannot be read is named by `condset verify`
-            if home.exists(MANIFEST_FILE) and (manifest := read_manifest(home)).complete:
-                finished[name] = manifest
-    return finished
+    manifests = {name: read_manifest(home) for name, home in homes.items() if home.exists(MANIFEST_FILE)}
+    return {name: manifest for name, manifest in manifests.items() if manifest.complete}
 
 
 def _layers(layers: Mapping[str, Manifest]) -> Iterator[str]:

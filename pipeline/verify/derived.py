@@ -9,7 +9,7 @@ Two open files, sums and 16 bytes of each key are held, no records.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 
 from pipeline.dataset.keys import KEYS_FILE, KeyCollector
@@ -18,6 +18,7 @@ from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE, render_card
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
+from stages.errors import ManifestError
 
 
 class DerivedCheck:
@@ -63,11 +64,16 @@ class DerivedCheck:
         if self._directory.exists(KEYS_FILE) and self._directory.read(KEYS_FILE) != self._keys.content():
             what = f"{KEYS_FILE} must follow from the records, got other keys; {REMAKE_MANIFEST}"
             yield Problem("", "", what)
-        if self._directory.exists(CARD_FILE):
-            card = render_card(self._directory, replace(manifest, totals=totals)).encode()
-            if self._directory.read(CARD_FILE) != card:
-                what = f"{CARD_FILE} must follow from dataset.json and the index, got another card; {REMAKE_MANIFEST}"
-                yield Problem("", "", what)
+        with suppress(ManifestError):  # of a layer's dataset.json, which is reported with the layer
+            yield from self._card_problems(replace(manifest, totals=totals))
+
+    def _card_problems(self, manifest: Manifest) -> Iterator[Problem]:
+        if not self._directory.exists(CARD_FILE):
+            return
+        card = render_card(self._directory, manifest).encode()
+        if self._directory.read(CARD_FILE) != card:
+            what = f"{CARD_FILE} must follow from dataset.json and the index, got another card; {REMAKE_MANIFEST}"
+            yield Problem("", "", what)
 
 
 class _Lines:
