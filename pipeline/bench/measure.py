@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from pipeline.bench.limit import Bottleneck, Limit
+from pipeline.tables import text_lines
 
 Result = TypeVar("Result")
 Name = TypeVar("Name", bound=str)
@@ -60,14 +61,16 @@ class Table:
 
     def lines(self, images: int) -> list[str]:
         """Say it to people, with how long `images` images take with the last row's contender."""
-        width = max(len(row.name) for row in self.rows)
-        said = [self.title]
-        spreads = [_spread(row.ratio_by_round) for row in self.rows]
-        spread_width = max(len(spread) for spread in spreads)
-        for row, spread in zip(self.rows, spreads, strict=True):
-            limit = "" if row.limit_share is None else f"  {row.limit_share:6.1%} of the limit ({row.bottleneck})"
-            speed = f"{row.images_per_second:9.2f} images a second  {row.ratio:6.2f} x{spread:{spread_width}}"
-            said.append(f"  {row.name:{width}}  {speed}{limit}".rstrip())
+        rows = [
+            (
+                row.name,
+                f"{row.images_per_second:9.2f} images a second",
+                f"{row.ratio:6.2f} x{_spread(row.ratio_by_round)}",
+                "" if row.limit_share is None else f"{row.limit_share:6.1%} of the limit ({row.bottleneck})",
+            )
+            for row in self.rows
+        ]
+        said = [self.title, *(f"  {line}" for line in text_lines(rows))]
         if self.time_shares:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in self.time_shares.items())
             said.append(f"  where the time goes: {shares}")

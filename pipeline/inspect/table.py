@@ -18,6 +18,7 @@ from pipeline.inspect.statistics import (
     LatentsStatistics,
     SegmentationStatistics,
 )
+from pipeline.tables import terminal_table
 
 MOST_LABELS = 20
 
@@ -59,30 +60,28 @@ def _overview(inspection: Inspection) -> Table:
 
 
 def _rejections(inspection: Inspection) -> Table:
-    table = Table("rejected", Column("count", justify="right"), Column("for example", overflow="fold"))
-    for each in inspection.rejections:
-        examples = "\n".join(f"{key}: {detail}" for key, detail in each.examples)
-        table.add_row(each.reason, str(each.count), escape(examples))
-    return table
+    rows = [
+        (each.reason, str(each.count), "\n".join(f"{key}: {detail}" for key, detail in each.examples))
+        for each in inspection.rejections
+    ]
+    return terminal_table(("rejected", _numbers("count"), Column("for example", overflow="fold")), rows)
 
 
 def _contents(contents: Contents, samples: int) -> Iterator[RenderableType]:
     some = f"{contents.samples} of {samples} samples, evenly spread"
     of = f"all {samples} samples" if contents.samples == samples else some
-    table = Table(
-        Column(f"over {of}"), *(Column(name, justify="right") for name in ("minimum", "median", "mean", "maximum"))
-    )
     captions = contents.captions
-    _add(table, "original width, pixels", contents.original_width_pixels)
-    _add(table, "original height, pixels", contents.original_height_pixels)
-    _add(table, "captions a sample", captions.per_sample)
-    _add(table, "characters a caption", captions.characters)
-    for extension, sizes in contents.member_bytes.items():
-        _add(table, f"{extension}, bytes", sizes)
+    spreads = {
+        "original width, pixels": contents.original_width_pixels,
+        "original height, pixels": contents.original_height_pixels,
+        "captions a sample": captions.per_sample,
+        "characters a caption": captions.characters,
+    }
+    spreads |= {f"{extension}, bytes": sizes for extension, sizes in contents.member_bytes.items()}
     for name, statistics in contents.conditions.items():
-        for what, spread in _distributions(statistics):
-            _add(table, f"{name}: {what}", spread)
-    yield table
+        spreads |= {f"{name}: {what}": spread for what, spread in _distributions(statistics)}
+    columns = [Column(f"over {of}"), *map(_numbers, ("minimum", "median", "mean", "maximum"))]
+    yield terminal_table(columns, [(what, *_figures(spread)) for what, spread in spreads.items()])
     yield f"captions with characters outside of ASCII: {captions.non_ascii_share:.1%}"
     yield _counts("characters of a caption", captions.captions_by_characters)
     for statistics in contents.conditions.values():
@@ -120,19 +119,22 @@ def _histograms(statistics: ConditionStatistics) -> Iterator[RenderableType]:
         case SegmentationStatistics() if statistics.labels:
             more = len(statistics.labels) - MOST_LABELS
             title = f"label (the first {MOST_LABELS}, {more} more)" if more > 0 else "label"
-            table = Table(title, *(Column(name, justify="right") for name in ("id", "share of pixels", "images")))
-            for label in statistics.labels[:MOST_LABELS]:
-                table.add_row(escape(label.name), str(label.id), f"{label.pixel_share:.2%}", str(label.images))
-            yield table
+            rows = [
+                (label.name, str(label.id), f"{label.pixel_share:.2%}", str(label.images))
+                for label in statistics.labels[:MOST_LABELS]
+            ]
+            yield terminal_table((title, *map(_numbers, ("id", "share of pixels", "images"))), rows)
 
 
 def _counts(what: str, counts: Mapping[str, int]) -> Table:
-    table = Table(Column(what, overflow="fold"), Column("count", justify="right"))
-    for name, count in counts.items():
-        table.add_row(escape(name or "not stated"), str(count))
-    return table
+    rows = [(name or "not stated", str(count)) for name, count in counts.items()]
+    return terminal_table((Column(what, overflow="fold"), _numbers("count")), rows)
 
 
-def _add(table: Table, what: str, spread: Distribution) -> None:
+def _numbers(heading: str) -> Column:
+    return Column(heading, justify="right")
+
+
+def _figures(spread: Distribution) -> list[str]:
     numbers = (spread.minimum, spread.median, spread.mean, spread.maximum)
-    table.add_row(escape(what), *(f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}" for number in numbers))
+    return [f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}" for number in numbers]

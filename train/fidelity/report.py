@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pipeline.dataset.fingerprint import Inputs, differences
+from pipeline.tables import text_lines
 from stages.errors import ConfigError
 from stages.locations import PARTIAL
 from train.fidelity.bootstrap import LEVEL, Estimate, bootstrap
@@ -178,10 +179,10 @@ def report_table(report: EvalReport) -> str:
         paired = [(f"{report.variants[WITH]} minus", *(report.variants[name] for name in controls))]
         for figure in figures:
             paired.append((figure.name, *(_interval(figure.differences[name], "+") for name in controls)))
-        blocks += [_aligned(rows), _aligned(paired)]
+        blocks += [text_lines(rows), text_lines(paired)]
     if report.of_protocol:
-        blocks.append(_aligned(_protocol_rows(report)))
-    return "\n\n".join([*blocks, f"means over samples [{LEVEL:.0%} interval, bootstrap]"])
+        blocks.append(text_lines(_protocol_rows(report)))
+    return "\n\n".join([*map("\n".join, blocks), f"means over samples [{LEVEL:.0%} interval, bootstrap]"])
 
 
 def _protocol_rows(report: EvalReport) -> list[tuple[str, ...]]:
@@ -196,12 +197,6 @@ def _protocol_rows(report: EvalReport) -> list[tuple[str, ...]]:
                 cells.append(_interval(Estimate(found.value, found.low, found.high)))
         rows.append((name, *cells, str(first.pictures)))
     return rows
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _interval(estimate: Estimate, sign: str = "") -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from stages.locations import PARTIAL
 from train.runs.write_errors import explain_write_errors
 
 METRICS_FILE = "metrics.jsonl"
@@ -22,7 +23,7 @@ class MetricsLog:
 
         self._path = run / METRICS_FILE
         kept = [line for line in read_metrics(run) if line["step"] <= steps_done]
-        partial = self._path.with_suffix(".partial")
+        partial = self._path.with_suffix(PARTIAL)
         with explain_write_errors(self._path):
             partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
             partial.replace(self._path)

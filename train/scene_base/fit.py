@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.errors import NonFiniteLoss
+from stages.locations import PARTIAL
 from train.runs.write_errors import explain_write_errors
 from train.scene_base.recipe import FitConfig
 
@@ -88,7 +89,7 @@ def fit(
 
 
 def _save(file: Path, state: dict[str, Any]) -> None:
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(PARTIAL)
     with explain_write_errors(file):
         torch.save(state, partial)
         partial.replace(file)

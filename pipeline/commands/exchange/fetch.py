@@ -61,22 +61,22 @@ def fetch(
 def _list() -> None:
     """Show every collection: what it is, how much there is to download, under which licence."""
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Column
 
+    from pipeline.tables import terminal_table
     from stages.collections.catalogue import COLLECTIONS
     from stages.web.progress import in_words
 
-    table = Table(
-        Column("name", no_wrap=True), "what it is", Column("to download", justify="right"), "licence", show_lines=True
-    )
+    columns = (Column("name", no_wrap=True), "what it is", Column("to download", justify="right"), "licence")
+    rows = []
     for collection in COLLECTIONS.values():
         sizes = [
             f"{split} {in_words(sum(archive.size_bytes for archive in collection.archives_of([split])))}"
             for split in collection.splits
         ]
         total = in_words(sum(archive.size_bytes for archive in collection.archives))
-        table.add_row(collection.name, collection.title, "\n".join([*sizes, f"both {total}"]), collection.licence)
-    Console().print(table)
+        rows.append((collection.name, collection.title, "\n".join([*sizes, f"both {total}"]), collection.licence))
+    Console().print(terminal_table(columns, rows, show_lines=True))
     typer.echo(
         "`condset fetch NAME [--split SPLIT]` downloads one. LAION-Aesthetics cannot be fetched: its metadata is handed"
         " out on request; put its parquet files where configs/prepare/color_laion.toml says."

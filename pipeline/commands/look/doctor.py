@@ -13,6 +13,7 @@ from pipeline.commands.options import AsJson
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from pipeline.doctor.examine import Diagnosis
     from pipeline.doctor.finding import Finding
@@ -66,37 +67,35 @@ def show(diagnosis: "Diagnosis") -> None:
 
 
 def _findings(diagnosis: "Diagnosis") -> "RenderableType":
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    table = Table(Column("what", no_wrap=True), "", Column("found", overflow="fold"), Column("do", overflow="fold"))
-    for each in diagnosis.findings:
-        table.add_row(each.subject, _coloured(each.level), _plain(each.found), _plain(each.advice))
-    return table
+    from pipeline.tables import terminal_table
+
+    columns = (Column("what", no_wrap=True), "", Column("found", overflow="fold"), Column("do", overflow="fold"))
+    rows = [(each.subject, _coloured(each.level), each.found, each.advice) for each in diagnosis.findings]
+    return terminal_table(columns, rows)
 
 
 def _weights(diagnosis: "Diagnosis") -> "RenderableType":
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    table = Table(
+    from pipeline.tables import terminal_table
+
+    columns = (
         Column("weights", no_wrap=True),
         "",
         Column("size", no_wrap=True, justify="right"),
         Column("where", overflow="fold"),
         Column("do", overflow="fold"),
     )
+    rows = []
     for each in diagnosis.weights:
         size = f"{each.size_bytes / 1e6:.1f} MB" if each.size_bytes else "unknown"
-        where = _plain(each.path) if each.path else "missing"
-        table.add_row(each.model, _coloured(each.level), size, where, _plain(each.advice))
-    return table
+        rows.append((each.model, _coloured(each.level), size, each.path or "missing", each.advice))
+    return terminal_table(columns, rows)
 
 
-def _coloured(level: str) -> str:
-    return f"[{ {'ok': 'green', 'warning': 'yellow', 'problem': 'red'}[level] }]{level}[/]"
+def _coloured(level: str) -> "Text":
+    from rich.text import Text
 
-
-def _plain(text: str) -> str:
-    """Keep rich from reading a path with brackets as markup."""
-    from rich.markup import escape
-
-    return escape(text)
+    return Text(level, style={"ok": "green", "warning": "yellow", "problem": "red"}[level])

@@ -53,9 +53,11 @@ def check(weights_dir: WeightsDir = None) -> None:
 def print_models(store: "WeightsStore") -> None:
     """Print a table of the models that a store knows, and where it finds them."""
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    table = Table(
+    from pipeline.tables import terminal_table
+
+    columns = (
         Column("name", no_wrap=True),
         "network",
         "licence",
@@ -63,14 +65,14 @@ def print_models(store: "WeightsStore") -> None:
         Column("where", overflow="fold"),
         Column("sha256", no_wrap=True),
     )
+    rows = []
     for model in store.models.values():
         found = store.find(model.name)
         size_bytes = found.stat().st_size if found else model.size_bytes
         size = f"{size_bytes / 1e6:.1f} MB" if size_bytes else "unknown"
-        table.add_row(
-            model.name, model.network, model.licence, size, str(found) if found else "missing", model.sha256[:8]
-        )
-    Console().print(table)
+        where = str(found) if found else "missing"
+        rows.append((model.name, model.network, model.licence, size, where, model.sha256[:8]))
+    Console().print(terminal_table(columns, rows))
 
 
 def fetch_models(store: "WeightsStore", names: list[str]) -> None:
