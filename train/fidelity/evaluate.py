@@ -25,7 +25,7 @@ from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
 from train.fidelity.drawing import Drawing, DrawnMember
 from train.fidelity.extraction import Extraction
 from train.fidelity.held_out import HeldOut, HeldOutConfig
-from train.fidelity.measures.measures import Fidelity, fidelity_of
+from train.fidelity.measures.measures import Fidelity, MeasuredData, fidelity_of
 from train.fidelity.pictures import Pictures
 from train.fidelity.protocol_figures import judge
 from train.fidelity.protocols import EvalProtocol, FigureName, open_networks, protocol_of
@@ -92,7 +92,8 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     held_out = held_out_config.open()
     store, device = environment.weights, job.execution.device
     fidelities = [
-        fidelity_of(data, run.config.conditions, store, device) for data, run in zip(held_out.sets, runs, strict=True)
+        fidelity_of(MeasuredData.of(data), run.config.conditions, store, device)
+        for data, run in zip(held_out.sets, runs, strict=True)
     ]
     _check_samples(job, held_out, fidelities)
     drawing, vae_sha256 = _drawing(job, runs, held_out_config)

@@ -25,7 +25,7 @@ from train.data.conditions import ConditionsConfig
 from train.fidelity.drawing import Drawing
 from train.fidelity.extraction import Extraction, extracted, members_of
 from train.fidelity.held_out import HeldOutConfig
-from train.fidelity.measures.measures import fidelity_of
+from train.fidelity.measures.measures import MeasuredData, fidelity_of
 from train.fidelity.pictures import PICTURES_PER_SHARD, Pictures
 from train.fidelity.variants import variants_of
 from train.sampling.settings import SamplerSettings
@@ -46,7 +46,9 @@ def extraction(data: Path, conditions: tuple[Condition, ...], out: Path) -> Extr
         dtype="float32",
     )
     held_out = config.open()
-    fidelities = [fidelity_of(each, ConditionsConfig(), WeightsStore(), "cpu") for each in held_out.sets]
+    fidelities = [
+        fidelity_of(MeasuredData.of(each), ConditionsConfig(), WeightsStore(), "cpu") for each in held_out.sets
+    ]
     pictures, execution = Pictures(out, drawing, "planted"), ExecutionConfig(device="cpu", threads_per_worker=1)
     return Extraction(held_out, fidelities, pictures, execution, offline())
 

@@ -1,6 +1,6 @@
 """Which measures a condition has, and which annotator extracts it again.
 
-    TrainingSet ──> Fidelity: the annotator's table, the measures, score(true members, found members)
+    TrainingSet ──> MeasuredData ──> Fidelity: the annotator's table, the measures, score(true members, found members)
 
 A segmentation has no annotator, since its label maps are the source's: the drawn scenes' own palette labels their
 pictures, and a network that was trained on COCO labels photographs. A keypose from annotations is extracted by the pose
@@ -57,6 +57,27 @@ MEASURES: Mapping[Condition, tuple[Measure, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredData:
+    """What of a data set decides how its condition is extracted and compared."""
+
+    location: str
+    condition: Condition
+    settings: Mapping[str, Any]
+    """The table of `[[annotators]]` that made the condition."""
+    source_kind: str
+    labels: Mapping[str, str]
+    """Category id, in decimal, to name."""
+    image_extension: str
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> "MeasuredData":
+        """Take it from an opened data set."""
+        manifest, condition = data.manifest, Condition(data.condition.name)
+        settings, kind = data.settings, manifest.source.kind
+        return cls(str(data.directory), condition, settings, kind, manifest.labels, data.image_extension)
+
+
+@dataclass(frozen=True, slots=True)
 class Fidelity:
     """How one data set's condition is extracted from pictures, and compared."""
 
@@ -68,7 +89,7 @@ class Fidelity:
 
 
 def fidelity_of(
-    data: TrainingSet,
+    data: MeasuredData,
     conditions: ConditionsConfig,
     weights: WeightsStore,
     device: str,
@@ -79,7 +100,7 @@ def fidelity_of(
     `labeller_config`, a MaskFormerConfig of transformers, describes another such network than the published one.
     Raises ConfigError if nothing can extract this condition of this data set, WeightsError without that network's.
     """
-    condition, annotator = Condition(data.condition.name), dict(data.settings)
+    condition, annotator = data.condition, dict(data.settings)
     score: Callable[[Members, Members], Scores]
     match condition:
         case Condition.SKETCH | Condition.CANNY:
@@ -93,8 +114,12 @@ def fidelity_of(
             score = _color_score(int(annotator["square_pixels"]))
         case _:
             annotator = {"kind": "color"}
-            is_drawn = data.manifest.source.kind == "synthetic"
-            score = _scene_score(data) if is_drawn else _photograph_score(data, weights, device, labeller_config)
+            is_drawn = data.source_kind == "synthetic"
+            score = (
+                _scene_score(data.image_extension)
+                if is_drawn
+                else _photograph_score(data, weights, device, labeller_config)
+            )
     return Fidelity(annotator, MEASURES[condition], score)
 
 
@@ -128,9 +153,7 @@ def _color_score(square_pixels: int) -> Callable[[Members, Members], Scores]:
     return score
 
 
-def _scene_score(data: TrainingSet) -> Callable[[Members, Members], Scores]:
-    extension = data.image_extension
-
+def _scene_score(extension: str) -> Callable[[Members, Members], Scores]:
     def score(truth: Members, found: Members) -> Scores:
         labels_hw = _category_ids(truth["segmentation.png"])
         return (mean_iou(classes_of_labels(labels_hw), classes_of_scene(decode_stored(found[extension]))),)
@@ -139,16 +162,16 @@ def _scene_score(data: TrainingSet) -> Callable[[Members, Members], Scores]:
 
 
 def _photograph_score(
-    data: TrainingSet, weights: WeightsStore, device: str, labeller_config: Any
+    data: MeasuredData, weights: WeightsStore, device: str, labeller_config: Any
 ) -> Callable[[Members, Members], Scores]:
     """Compare the label maps of photographs in the classes that COCO-Stuff and COCO panoptic both know."""
     from train.fidelity.measures.panoptic import MODEL, iou_of_labels, open_labeller
 
-    classes = panoptic_classes({int(number): name for number, name in data.manifest.labels.items()})
+    classes = panoptic_classes({int(number): name for number, name in data.labels.items()})
     if (classes == NOT_COMPARED).all():
-        got = ", ".join(list(data.manifest.labels.values())[:3]) or "no names"
+        got = ", ".join(list(data.labels.values())[:3]) or "no names"
         raise ConfigError(
-            f"--data {data.directory} must name its labels as COCO-Stuff does to measure segmentation, got {got}; take "
+            f"--data {data.location} must name its labels as COCO-Stuff does to measure segmentation, got {got}; take "
             "a data set of COCO-Stuff or of drawn scenes"
         )
     labeller = open_labeller(weights.resolve(MODEL), resolve_device(device), labeller_config)

@@ -3,7 +3,6 @@
 import io
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from pipeline.dataset.manifest import SourceFacts
 from pipeline.dataset.storage import Directory
 from stages.errors import ConfigError, WeightsError
 from stages.file_hash import file_sha256
@@ -21,7 +19,7 @@ from stages.weights.store import WeightsStore
 from tests.train.fidelity.tiny_networks import tiny_maskformer
 from train.data.conditions import ConditionsConfig
 from train.data.training_set import TrainingSet
-from train.fidelity.measures.measures import MEASURES, Members, fidelity_of
+from train.fidelity.measures.measures import MEASURES, MeasuredData, Members, fidelity_of
 from train.fidelity.measures.panoptic_classes import CLASSES
 
 CONDITIONS = [condition for condition in Condition if condition is not Condition.LATENTS]
@@ -29,14 +27,9 @@ CONDITIONS = [condition for condition in Condition if condition is not Condition
 
 def fidelity(condition: str, source: str = "synthetic", **conditions: object) -> Any:
     """Of a data set of this condition that lies nowhere."""
-    data = SimpleNamespace(
-        directory="data",
-        condition=SimpleNamespace(name=condition),
-        settings={"kind": condition, "from": "annotations"} if condition == "keypose" else {"kind": condition},
-        manifest=SimpleNamespace(source=SourceFacts(source, "train")),
-        image_extension="png",
-    )
-    return fidelity_of(cast(TrainingSet, data), ConditionsConfig.model_validate(conditions), WeightsStore(), "cpu")
+    settings = {"kind": condition} | ({"from": "annotations"} if condition == "keypose" else {})
+    data = MeasuredData("data", Condition(condition), settings, source, {}, "png")
+    return fidelity_of(data, ConditionsConfig.model_validate(conditions), WeightsStore(), "cpu")
 
 
 def picture(name: str, pixels: npt.NDArray[Any]) -> Members:
@@ -59,7 +52,7 @@ def test_every_condition_has_measures() -> None:
 def test_a_stored_sample_is_like_itself(condition: Condition, color_data: Path) -> None:
     data = TrainingSet(Directory(str(color_data)), condition, use_latents=False)
     _, members = data.read(data.shards(0)[0].name, 0)
-    chosen = fidelity_of(data, ConditionsConfig(), WeightsStore(), "cpu")
+    chosen = fidelity_of(MeasuredData.of(data), ConditionsConfig(), WeightsStore(), "cpu")
     (score,) = chosen.score(members, members) or ()
     assert abs(score - chosen.measures[0].ideal) < 0.15  # 64 pixels are a coarse place for a label map
 
@@ -94,14 +87,9 @@ def test_a_keypose_from_annotations_is_extracted_by_the_pose_network() -> None:
 
 
 def segmentation_of_photographs(labels: dict[str, str], weights: WeightsStore, labeller_config: Any = None) -> Any:
-    data = SimpleNamespace(
-        directory="data",
-        condition=SimpleNamespace(name="segmentation"),
-        settings={"kind": "segmentation"},
-        manifest=SimpleNamespace(source=SourceFacts("coco_stuff", "train"), labels=labels),
-        image_extension="png",
-    )
-    return fidelity_of(cast(TrainingSet, data), ConditionsConfig(), weights, "cpu", labeller_config)
+    settings = {"kind": "segmentation"}
+    data = MeasuredData("data", Condition.SEGMENTATION, settings, "coco_stuff", labels, "png")
+    return fidelity_of(data, ConditionsConfig(), weights, "cpu", labeller_config)
 
 
 def test_segmentation_of_photographs_needs_the_weights_of_its_network(
