@@ -23,6 +23,7 @@ from typing import Protocol, TypeAlias
 from stages.ahead import in_order
 from stages.annotators.protocol import Annotator
 from stages.errors import WorkerError
+from stages.hardware.activity import doing
 from stages.members import load_pixels
 from stages.records import AnnotatedSample, ConditionMembers, EncodedSample, LoadedSample, Rejection, StoredSample
 
@@ -134,7 +135,9 @@ def annotate_batch(annotators: Sequence[Annotator], batch: Sequence[LoadedSample
     """Run every annotator on a batch; a sample that one of them rejects is rejected."""
     outcomes: list[AnnotatedSample | Rejection] = [AnnotatedSample(sample.stored, ()) for sample in batch]
     for annotator in annotators:
-        for position, result in enumerate(annotate_in_halves(annotator, batch)):
+        with doing(type(annotator).__name__.removesuffix("Annotator").lower()):
+            results = annotate_in_halves(annotator, batch)
+        for position, result in enumerate(results):
             outcome = outcomes[position]
             if isinstance(outcome, Rejection):
                 continue

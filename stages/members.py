@@ -8,12 +8,15 @@ corrupt what it reads later.
 import json
 import math
 
+from stages.hardware.activity import doing
 from stages.image.crop import carry_keypoints
 from stages.image.decode import decode_stored
 from stages.image.encode import encode_member
 from stages.image.labels import read_cut_labels
 from stages.records import AnnotatedSample, Crop, EncodedSample, LoadedSample, StoredSample
 
+DECODING, ENCODING = "decoding", "PNG encoding"
+"""What a thread does here, as it says to whoever watches."""
 NOT_MEASURED = -1.0
 """In `<key>.json`, a score that only other samples have: JSON has no NaN, and a null would break readers."""
 
@@ -31,6 +34,7 @@ def read_crop(description: bytes) -> Crop:
     )
 
 
+@doing(DECODING)
 def load_pixels(stored: StoredSample) -> LoadedSample:
     """Decode a stored sample: the one decode that every condition is computed from."""
     return LoadedSample(
@@ -41,6 +45,7 @@ def load_pixels(stored: StoredSample) -> LoadedSample:
     )
 
 
+@doing(ENCODING)
 def encode_sample(sample: AnnotatedSample, source: str, image_format: str) -> EncodedSample:
     """Encode every member of a sample; `source` names the collection in its `.json`."""
     stored = sample.stored
@@ -52,6 +57,7 @@ def encode_sample(sample: AnnotatedSample, source: str, image_format: str) -> En
     return _encoded(sample, files)
 
 
+@doing(ENCODING)
 def encode_conditions(sample: AnnotatedSample) -> EncodedSample:
     """Encode the conditions alone: the members of a layer, whose images are in the data set below it."""
     return _encoded(sample, {})

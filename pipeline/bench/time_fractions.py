@@ -2,7 +2,7 @@
 
     core 1            decoding ── sketch ── depth ── PNG encoding │ decoding ── sketch ...
     core 2            decoding ── sketch ── depth ── PNG encoding │ idle: nothing is loaded yet
-    watching thread      │    │    │    │    │    │    │    │    looks at their stacks, adds the time since it last did
+    watching thread      │    │    │    │    │    │    │    │    asks what they do, adds the time since it last did
 
     GPU               sketch ── depth ── idle: nothing is decoded yet │ sketch ...
 
@@ -13,7 +13,6 @@ go on beside; they count only as far as the cores or the GPU wait for them. The 
 import importlib
 import itertools
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +20,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from types import CodeType, FrameType
 
 from pipeline.bench.measure import a_multiple
 from pipeline.config import PrepareConfig, check_config
@@ -33,16 +31,16 @@ from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.origins import FromIndex
 from pipeline.execution.worker import THREADS, Work
-from stages.annotate import annotate_in_halves
 from stages.annotators.protocol import AnnotatorConfig
-from stages.members import encode_sample, load_pixels
+from stages.hardware.activity import activities
+from stages.members import DECODING, ENCODING
 from stages.weights.store import WeightsStore
 
 WATCHED_SHARDS = 2
 LOOK_SECONDS = 0.002
 GPU_LOOK_SECONDS = 0.1
 """The driver counts over a sixth of a second or more."""
-PLACES: dict[CodeType, str] = {load_pixels.__code__: "decoding", encode_sample.__code__: "PNG encoding"}
+PLACES = (DECODING, ENCODING)
 """What a core does besides the annotators; beside a GPU, threads of their own do it."""
 IDLE = "idle"
 
@@ -107,19 +105,15 @@ def steady_shares(records: Iterator[ShardRecord], shards: int, device: str) -> T
 
 
 @contextmanager
-def watched(device: str, places: Mapping[CodeType, str] = PLACES) -> Iterator[dict[str, float]]:
-    """Watch this process's worker; the seconds of its cores, or of its GPU, in each place are complete in the end.
-
-    `places` are those of cores besides the annotators: the code that runs there, and their names.
-    """
-    known = [*places.values(), IDLE] if device == "cpu" else [IDLE]
-    seconds = defaultdict[str, float](float, dict.fromkeys(known, 0.0))
+def watched(device: str) -> Iterator[dict[str, float]]:
+    """Watch this process's worker; the seconds of its cores, or of its GPU, in each place are complete in the end."""
+    seconds = defaultdict[str, float](float, dict.fromkeys((*PLACES, IDLE) if device == "cpu" else (IDLE,), 0.0))
     last = time.perf_counter()
 
     def look() -> None:
         nonlocal last
-        frames, now = sys._current_frames(), time.perf_counter()
-        for place in places_of_cores(frames, places) if device == "cpu" else place_of_gpu(frames):
+        now = time.perf_counter()
+        for place in places_of_cores() if device == "cpu" else place_of_gpu():
             seconds[place] += now - last
         last = now
 
@@ -127,27 +121,17 @@ def watched(device: str, places: Mapping[CodeType, str] = PLACES) -> Iterator[di
         yield seconds
 
 
-def places_of_cores(frames: Mapping[int, FrameType], places: Mapping[CodeType, str]) -> list[str]:
+def places_of_cores() -> list[str]:
     """Name the place of each of the worker's threads, which are its cores."""
-    cores = [each.ident for each in threading.enumerate() if each.name.startswith(THREADS)]
-    return [place_of(frames.get(core or 0), places) or IDLE for core in cores]
+    doing = activities()
+    cores = [each.ident or 0 for each in threading.enumerate() if each.name.startswith(THREADS)]
+    return [doing.get(core, IDLE) for core in cores]
 
 
-def place_of_gpu(frames: Mapping[int, FrameType]) -> list[str]:
+def place_of_gpu() -> list[str]:
     """Name the network that a thread of the worker is in: one at a time is."""
-    inside = [place for frame in frames.values() if (place := place_of(frame, {}))]
+    inside = [activity for activity in activities().values() if activity not in PLACES]
     return inside[:1] or [IDLE]
-
-
-def place_of(frame: FrameType | None, places: Mapping[CodeType, str]) -> str:
-    """Name the innermost known place on a stack, such as "sketch" for its annotator; empty if there is none."""
-    while frame is not None:
-        if frame.f_code is annotate_in_halves.__code__:
-            return type(frame.f_locals["annotator"]).__name__.removesuffix("Annotator").lower()
-        if frame.f_code in places:
-            return places[frame.f_code]
-        frame = frame.f_back
-    return ""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pipeline.commands.look.bench import app
 def bench_for_machines(*arguments: str) -> dict[str, Any]:
     """Return what the command prints with --json: one round at 64 x 64, on the CPU unless the arguments say more."""
     options = ["--device", "cpu", "--size", "64", "--rounds", "1", "--images", "1000", "--json"]
-    result = CliRunner().invoke(app, [arguments[0], *options, *arguments[1:]])
+    result = CliRunner().invoke(app, [arguments[0], *options, *arguments[1:]], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "round 1 of 1: " in result.stderr
     table: dict[str, Any] = json.loads(result.stdout)
