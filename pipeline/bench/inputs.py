@@ -15,7 +15,7 @@ from stages.annotators.protocol import AnnotatorConfig
 
 SPLIT = "val2017"
 SAMPLES_PER_SHARD = {"cpu": 16, "cuda": 128}
-"""Few, so that a round is short; a GPU's are eight batches, of which the neighbours overlap."""
+"""Few, so that a round is short; a GPU's are eight batches, of which the neighbours overlap. Fewer if a round has."""
 UNTIMED_SHARDS = 2
 """The first and the last of each worker."""
 JPEG_QUALITY = 90
@@ -29,16 +29,13 @@ class BenchInputs:
     """In COCO-Stuff's layout."""
     size_pixels: int
     """Of the stored image's side; the files have 5/4 of it across and 15/16 down, 640 x 480 for 512."""
+    samples_per_shard: int
     shards: int
     """That one worker makes and that are timed."""
     annotators: tuple[AnnotatorConfig, ...]
     device: str
     workers: int = 1
     """That Ray has on this machine; each makes as many shards as the worker of the others."""
-
-    @property
-    def samples_per_shard(self) -> int:
-        return SAMPLES_PER_SHARD[self.device]
 
     @property
     def images(self) -> int:
@@ -53,10 +50,11 @@ class BenchInputs:
 
 def inputs_for(timing: Timing, root: Path, annotators: tuple[AnnotatorConfig, ...], machine: Resources) -> BenchInputs:
     """Describe as many whole shards as hold the images of a round, and as many workers as Ray has on a machine."""
-    shards = math.ceil(timing.images / SAMPLES_PER_SHARD[timing.device])
+    samples = min(timing.images, SAMPLES_PER_SHARD[timing.device])
+    shards = math.ceil(timing.images / samples)
     execution = ExecutionConfig.model_validate({"device": timing.device})
     workers = allocate(execution, machine, inline=False).workers
-    return BenchInputs(root, timing.size_pixels, shards, annotators, timing.device, workers)
+    return BenchInputs(root, timing.size_pixels, samples, shards, annotators, timing.device, workers)
 
 
 def write_inputs(inputs: BenchInputs) -> None:

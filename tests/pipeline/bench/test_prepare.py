@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.bench.detectors import random_pidinet
-from pipeline.bench.inputs import SAMPLES_PER_SHARD, SPLIT, BenchInputs, inputs_for, write_inputs
+from pipeline.bench.inputs import SPLIT, BenchInputs, inputs_for, write_inputs
 from pipeline.bench.networks import Timing
 from pipeline.bench.one_pass import INLINE as EVERY_INLINE
 from pipeline.bench.one_pass import NETWORKS
@@ -43,7 +43,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> BenchInputs:
         ColorConfig(),
         SegmentationConfig(),
     )
-    made = BenchInputs(folder / "inputs", 64, shards=1, annotators=annotators, device="cpu")
+    made = BenchInputs(folder / "inputs", 64, samples_per_shard=4, shards=1, annotators=annotators, device="cpu")
     write_inputs(made)
     return made
 
@@ -118,7 +118,7 @@ def test_a_run_of_several_workers_has_shards_for_each(inputs: BenchInputs, tmp_p
         plan_work(both, tmp_path / str(workers), InlineExecutor(), workers)[0].plans for workers in (1, 2)
     )
     assert (len(alone), len(together)) == (3, 6)
-    assert {plan.rows for plan in (*alone, *together)} == {SAMPLES_PER_SHARD["cpu"]}
+    assert {plan.rows for plan in (*alone, *together)} == {both.samples_per_shard}
 
 
 def test_encoding_alone_is_timed(inputs: BenchInputs) -> None:
@@ -150,7 +150,7 @@ def test_preparing_is_measured_beside_the_plain_loop(monkeypatch: pytest.MonkeyP
     assert_consistent(table, "sketch")
     assert [row["name"] for row in table["rows"]] == [PLAIN, ALONE, INLINE, ON_RAY]
     assert table["title"].startswith("sketch, color and segmentation at 64x64, ")
-    assert table["title"].endswith(f"random weights, 1 rounds of {SAMPLES_PER_SHARD['cpu']} images")
+    assert table["title"].endswith("random weights, 1 rounds of 2 images")
 
 
 @pytest.mark.slow
