@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.bench.limit import multiplied_dtype
 from pipeline.bench.measure import Say, Table
-from pipeline.bench.networks import SEED, Contender, Run, Timing, compare, in_both_dtypes, one_by_one
+from pipeline.bench.networks import SEED, Contender, Run, Timing, compare, in_native_dtypes, one_by_one
 from pipeline.bench.weights import BenchWeights, find_or_make
 from stages.annotators.depth.annotator import MODEL, DepthConfig
 from stages.annotators.sketch.annotator import NETWORK, SketchConfig
@@ -44,7 +44,7 @@ def _compare(
 ) -> Table:
     build, device = partial(build_detector, module, detector, weights.path, timing.device), timing.device
     reference = Contender(f"controlnet_aux {detector}", build, multiplied_dtype("float32", device))
-    ours = in_both_dtypes(lambda dtype: config(dtype=dtype, weights=str(weights.path)), device)
+    ours = in_native_dtypes(lambda dtype: config(dtype=dtype, weights=str(weights.path)), device)
     return compare(weights, [reference, *ours], config(weights=str(weights.path)), timing, say)
 
 

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from pipeline.commands.look.bench import app
 from stages.errors import ConfigError
+from stages.hardware.precision import resolve_dtype
 from tests.pipeline.bench.bench_command import assert_consistent, bench_for_machines
 
 
@@ -15,7 +16,7 @@ def test_sketch_is_measured_beside_controlnet_aux(monkeypatch: pytest.MonkeyPatc
     table = bench_for_machines("sketch", "--images-timed", "2")
     assert_consistent(table, "sketch")
     assert table["rows"][0]["name"] == "controlnet_aux PidiNetDetector"
-    assert {row["name"].split(",")[0] for row in table["rows"][1:]} == {"condset float32", "condset bfloat16"}
+    assert table["rows"][-1]["name"] == f"condset {resolve_dtype('auto', 'cpu')}"
     assert table["title"].startswith(f"PiDiNet at 64x64, {torch.get_num_threads()} threads, ")
     assert table["title"].endswith("1 rounds of 2 images")
 
@@ -25,7 +26,7 @@ def test_depth_is_measured_beside_controlnet_aux() -> None:
     table = bench_for_machines("depth", "--images-timed", "1")
     assert_consistent(table, "depth")
     assert table["rows"][0]["name"] == "controlnet_aux MidasDetector"
-    assert {row["name"].split(",")[0] for row in table["rows"][1:]} == {"condset float32", "condset bfloat16"}
+    assert table["rows"][-1]["name"] == f"condset {resolve_dtype('auto', 'cpu')}"
     assert table["title"].startswith("MiDaS dpt_hybrid at 64x64, ")
 
 
