@@ -55,6 +55,8 @@ class Reason(StrEnum):
     MISSING_LABELS = "missing_labels"
     BAD_LABELS = "bad_labels"
     NO_PERSON = "no_person"
+    NO_EDGES = "no_edges"
+    FLAT_DEPTH = "flat_depth"
     BAD_NAME = "bad_name"
     INVALID_URL = "invalid_url"
     DNS = "dns"

@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image
 
 from pipeline.inspect.distribution import Distribution, distribution
+from stages.annotators.edges import edge_share
 from stages.records import Condition, Float32Array, UInt8Array
 
-EDGE_LEVEL = 127
-"""A pixel above it is an edge: T2I-Adapter binarises its sketches at half."""
+FEW_EDGES = (0.001, 0.005, 0.01, 0.02)
+"""Shares of edges under which images are counted: candidates for `min_edges`."""
 CATEGORY_IDS = 256
 
 
@@ -30,6 +31,8 @@ class EdgeStatistics:
     """Share of an image's pixels above `EDGE_LEVEL`."""
     level: Distribution
     """Mean of an image's pixels, 0 to 255."""
+    images_below: Mapping[float, int]
+    """Images of which a smaller share is edge: what `min_edges` of that much would reject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +122,12 @@ class EdgeTally:
 
     def add(self, members: Mapping[str, bytes]) -> None:
         pixels = read_picture(members[self.extension])
-        self._densities.append(float(np.mean(pixels > EDGE_LEVEL)))
+        self._densities.append(edge_share(pixels))
         self._levels.append(float(pixels.mean()))
 
     def result(self) -> EdgeStatistics:
-        return EdgeStatistics(distribution(self._densities), distribution(self._levels))
+        below = {share: sum(density < share for density in self._densities) for share in FEW_EDGES}
+        return EdgeStatistics(distribution(self._densities), distribution(self._levels), below)
 
 
 class DepthTally:

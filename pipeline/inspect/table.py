@@ -9,7 +9,6 @@ from rich.table import Column, Table
 from pipeline.inspect.dataset import Contents, Inspection
 from pipeline.inspect.distribution import Distribution
 from pipeline.inspect.statistics import (
-    EDGE_LEVEL,
     ColorStatistics,
     ConditionStatistics,
     DepthStatistics,
@@ -19,6 +18,7 @@ from pipeline.inspect.statistics import (
     SegmentationStatistics,
 )
 from pipeline.tables import terminal_table
+from stages.annotators.edges import EDGE_LEVEL
 
 MOST_LABELS = 20
 
@@ -112,8 +112,11 @@ def _distributions(statistics: ConditionStatistics) -> Iterator[tuple[str, Distr
 
 def _histograms(statistics: ConditionStatistics) -> Iterator[RenderableType]:
     match statistics:
+        case EdgeStatistics() if any(statistics.images_below.values()):
+            below = {f"{share:g}": images for share, images in statistics.images_below.items()}
+            yield _counts("images that min_edges would reject", below)
         case DepthStatistics() if statistics.constant_images:
-            yield f"images without any depth: {statistics.constant_images}"
+            yield f"images without any depth, which min_range would reject: {statistics.constant_images}"
         case KeyposeStatistics():
             yield _counts("persons in an image", {str(n): count for n, count in statistics.images_by_persons.items()})
         case SegmentationStatistics() if statistics.labels:

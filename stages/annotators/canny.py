@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from stages.annotators.condition import PLAIN_MIRROR, ConditionSpec, Encoding, Exact, Resize, picture_member
-from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
+from stages.annotators.edges import edges_or_rejection
+from stages.records import Condition, ConditionMembers, LoadedSample, Rejection, UInt8Array
 from stages.settings import Settings
 from stages.weights.store import WeightsStore
 
@@ -42,6 +43,8 @@ class CannyConfig(Settings):
     """Gradient above which a pixel continues an edge (ControlNet's value)."""
     high_threshold: float = Field(default=200, ge=0, allow_inf_nan=False)
     """Gradient above which a pixel starts an edge (ControlNet's value)."""
+    min_edges: float = Field(default=0, ge=0, lt=1)
+    """Reject an image of whose pixels a smaller share is edge. `condset inspect` counts how many that would be."""
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> "CannyConfig":
@@ -87,4 +90,8 @@ class CannyAnnotator:
 
     def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
         low, high = self._config.low_threshold, self._config.high_threshold
-        return [(ImageMember(PICTURE, canny_map(sample.image_hwc, low, high)),) for sample in samples]
+        pictures = (canny_map(sample.image_hwc, low, high) for sample in samples)
+        return [
+            edges_or_rejection(sample.key, PICTURE, picture, self._config.min_edges)
+            for sample, picture in zip(samples, pictures, strict=True)
+        ]

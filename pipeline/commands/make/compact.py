@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.interruption import resumable
-from pipeline.commands.make.prepare import report
 from pipeline.commands.options import Dataset, ExecutorName, choose_environment
 
 
@@ -20,6 +19,7 @@ def compact(
     ] = None,
 ) -> None:
     """Fold layers into the samples: one tar for each shard, byte for byte as if all had been prepared at once."""
+    from pipeline.commands.make.outcome import report
     from pipeline.dataset.storage import Directory
     from pipeline.derive.compact import plan_compaction
     from pipeline.derive.run import derive
@@ -27,4 +27,4 @@ def compact(
     environment = choose_environment(ExecutorName.INLINE, None, None)
     with resumable("committed shards stay"):
         summary = derive(plan_compaction(Directory(dataset), Directory(out), layer), environment)
-    report(out, summary)
+    report(Directory(out), summary)

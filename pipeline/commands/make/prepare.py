@@ -23,7 +23,6 @@ from pipeline.commands.options import (
 if TYPE_CHECKING:
     from pipeline.config import PrepareConfig
     from pipeline.environment import Environment
-    from pipeline.run import Summary
 
 
 def prepare(
@@ -75,6 +74,7 @@ def prepare(
 
 def run_prepare(config: "PrepareConfig", out: str, environment: "Environment", retry: str | None = None) -> None:
     """Run the main job, or try rejected samples of it again, and say what it did."""
+    from pipeline.commands.make.outcome import report
     from pipeline.dataset.storage import Directory
     from pipeline.retry import parse_reasons, retry_rejected
     from pipeline.run import prepare as run
@@ -85,27 +85,15 @@ def run_prepare(config: "PrepareConfig", out: str, environment: "Environment", r
             summary = run(config, directory, environment)
         else:
             summary = retry_rejected(config, directory, environment, parse_reasons(retry))
-    report(out, summary)
+    report(directory, summary)
 
 
 def run_layer(config: "PrepareConfig", onto: str, environment: "Environment") -> None:
     """Add conditions to a data set and say what was done."""
+    from pipeline.commands.make.outcome import report
     from pipeline.dataset.storage import Directory
     from pipeline.layer import prepare_layer
 
     with resumable("committed shards stay"):
         directory, summary = prepare_layer(config, Directory(onto), environment)
-    report(str(directory), summary)
-
-
-def report(where: str, summary: "Summary") -> None:
-    """Say what a run did."""
-    totals = summary.manifest.totals
-    reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
-    rejected = f"{totals.rejected} rejected ({reasons})" if reasons else "none rejected"
-    done = f"{totals.samples} samples in {totals.shards} shards, {rejected}"
-    speed = f"; {summary.images_per_second:.1f} img/s" if summary.images_per_second else ""
-    if summary.shards_made == 0:
-        print(f"{where} is complete already: {done}")
-    else:
-        print(f"{where} is complete: {done}{speed}")
+    report(directory, summary)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.interruption import resumable
-from pipeline.commands.make.prepare import report
 from pipeline.commands.options import Dataset, ExecutorName, choose_environment
 
 
@@ -38,6 +37,7 @@ def select(
     keys: Annotated[Path | None, typer.Option(help="Text file with one key on each line.")] = None,
 ) -> None:
     """Take some samples of a data set, with its layers, byte for byte, into new ones."""
+    from pipeline.commands.make.outcome import report
     from pipeline.dataset.reader import open_dataset
     from pipeline.dataset.storage import Directory
     from pipeline.derive.choice import All, Choice, choose, parse_shares
@@ -57,4 +57,5 @@ def select(
     environment = choose_environment(ExecutorName.INLINE, None, None)
     with resumable("committed shards stay"):
         for directory, part in zip(out, parts, strict=True):
-            report(directory, run(opened, All((chosen, part)), Directory(directory), environment))
+            made = Directory(directory)
+            report(made, run(opened, All((chosen, part)), made, environment))

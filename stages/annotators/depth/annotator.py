@@ -18,7 +18,7 @@ from stages.annotators.condition import NETWORK_TOLERANCE, PLAIN_MIRROR, Conditi
 from stages.errors import WorkerError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.hardware.transfer import to_device
-from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
+from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Reason, Rejection, UInt8Array
 from stages.settings import Mark, Settings
 from stages.weights.store import WeightsStore
 
@@ -49,6 +49,9 @@ class DepthConfig(Settings):
     stored image's own size, as T2I-Adapter does."""
     bits: Literal[8, 16] = 8
     """Bits of the grey picture. T2I-Adapter reads 8; 16 keeps what the network resolves within a narrow range."""
+    min_range: float = Field(default=0, ge=0, lt=1)
+    """Reject an image whose map spans less than this share of its own maximum, before it is scaled: of a flat surface
+    scaling makes a picture of noise. The network's values are inverse depths, 0 and more."""
     compile: Annotated[bool, Mark.MANNER] = False
     """Have torch.compile fuse the network. Costs minutes in each worker before the first map and needs a C++ compiler;
     on a CPU it gains 1 % (measured at 256 x 256)."""
@@ -109,8 +112,11 @@ class DepthAnnotator:
                     f"depth of {sample.key} must be finite, got inf or nan from the network in {self._dtype}; "
                     + ('use dtype = "auto"' if self._dtype == "float16" else "check the weights file")
                 )
-        pictures = quantised(scaled(depth_bhw), self._config.bits)
-        return [(ImageMember(PICTURE, picture),) for picture in pictures]
+        pictures, least = quantised(scaled(depth_bhw), self._config.bits), self._config.min_range
+        return [
+            (ImageMember(PICTURE, picture),) if share >= least else flat_depth(sample.key, least, share)
+            for sample, picture, share in zip(samples, pictures, ranges(depth_bhw), strict=True)
+        ]
 
     def estimate(self, images_bhwc: UInt8Array) -> "Tensor":
         """Return the network's map of each RGB image, before scaling: (batch, height, width) float32 on the device."""
@@ -155,6 +161,19 @@ def scaled(depth_bhw: "Tensor") -> "Tensor":
     low = depth_bhw.amin(dim=(1, 2), keepdim=True)
     extent = depth_bhw.amax(dim=(1, 2), keepdim=True) - low
     return (depth_bhw - low) / extent.where(extent > 0, 1.0)
+
+
+def ranges(depth_bhw: "Tensor") -> list[float]:
+    """Return how much of its own maximum each map spans, 0 to 1; 0 for a constant one."""
+    high = depth_bhw.amax(dim=(1, 2))
+    spans: list[float] = ((high - depth_bhw.amin(dim=(1, 2))) / high.where(high > 0, 1.0)).tolist()
+    return spans
+
+
+def flat_depth(key: str, least: float, share: float) -> Rejection:
+    """Say that a map spans too little."""
+    detail = f"min_range wants the depths to span {least:g} of their maximum, got {share:.2g}"
+    return Rejection(key, Reason.FLAT_DEPTH, detail)
 
 
 def quantised(scaled_bhw: "Tensor", bits: Literal[8, 16]) -> npt.NDArray[Any]:

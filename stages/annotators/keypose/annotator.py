@@ -100,8 +100,8 @@ class KeyposeConfig(Settings):
     """A keypoint that scores less is not drawn (T2I-Adapter's kpt_score_thr)."""
     max_persons: int | None = Field(default=None, ge=1)
     """Draw the first persons only, surest first (2 in T2I-Adapter's released code); the numbers hold all."""
-    require_person: bool = False
-    """Reject an image without a person; else it gets a black picture and an empty array."""
+    min_persons: int = Field(default=0, ge=0)
+    """Reject an image with fewer persons; with 0 an image without one gets a black picture and an empty array."""
 
     @property
     def spec(self) -> ConditionSpec:
@@ -183,8 +183,11 @@ class KeyposeAnnotator:
     def _members(self, sample: LoadedSample, found: Float32Array) -> ConditionMembers | Rejection:
         config = self._config
         persons = visible_persons(found, config.score_threshold)
-        if config.require_person and len(persons) == 0:
-            detail = f"require_person wants a keypoint that scores {config.score_threshold} or more, got none"
+        if len(persons) < config.min_persons:
+            detail = (
+                f"min_persons wants {config.min_persons} with a keypoint that scores {config.score_threshold} or more, "
+                f"got {len(persons)}"
+            )
             return Rejection(sample.key, Reason.NO_PERSON, detail)
         height, width = sample.image_hwc.shape[:2]
         picture = draw_skeleton(persons, width, height, config.score_threshold, config.max_persons)

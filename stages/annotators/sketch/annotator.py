@@ -14,9 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from stages.annotators.condition import NETWORK_TOLERANCE, PLAIN_MIRROR, ConditionSpec, Encoding, Resize, picture_member
+from stages.annotators.edges import edges_or_rejection
 from stages.hardware.precision import Dtype, resolve_dtype
 from stages.hardware.transfer import to_device
-from stages.records import Condition, ConditionMembers, ImageMember, LoadedSample, Rejection, UInt8Array
+from stages.records import Condition, ConditionMembers, LoadedSample, Rejection, UInt8Array
 from stages.settings import Mark, Settings
 from stages.weights.store import WeightsStore
 
@@ -41,6 +42,9 @@ class SketchConfig(Settings):
     binarize: float | None = Field(default=None, gt=0, lt=1)
     """Store 255 where the probability is greater than this and 0 elsewhere, instead of the probability. T2I-Adapter
     binarises at 0.5, in training."""
+    min_edges: float = Field(default=0, ge=0, lt=1)
+    """Reject an image of whose pixels a smaller share is edge (probability over a half): a blank sketch teaches an
+    adapter to ignore sketches. `condset inspect` counts how many that would be."""
     compile: Annotated[bool, Mark.MANNER] = False
     """Compile the network with torch.compile: a minute or two at the start of each worker, and no gain on a CPU."""
 
@@ -78,23 +82,30 @@ class SketchConfig(Settings):
 
             # Freezing lets inductor lay the weights out once, for a CPU; on CUDA it has nothing to gain from it.
             network = torch.compile(network, options={"freezing": device == "cpu"})
-        return SketchAnnotator(network, device, self.binarize)
+        return SketchAnnotator(network, device, self.binarize, self.min_edges)
 
 
 class SketchAnnotator:
     """Makes `<key>.sketch.png`."""
 
-    def __init__(self, network: "Callable[[Tensor], Tensor]", device: str, binarize: float | None) -> None:
+    def __init__(
+        self, network: "Callable[[Tensor], Tensor]", device: str, binarize: float | None, min_edges: float = 0
+    ) -> None:
         """Take a network on `device`: (batch, 3, height, width) RGB in [0, 1] to (batch, 1, height, width)."""
         self._network = network
         self._device = device
         self._binarize = binarize
+        self._min_edges = min_edges
 
     def __call__(self, samples: Sequence[LoadedSample]) -> list[ConditionMembers | Rejection]:
         images = [sample.image_hwc for sample in samples]
         # A CPU is fastest one image at a time, while the activations still fit its caches.
         batches = [[image] for image in images] if self._device == "cpu" else [images]
-        return [(ImageMember(PICTURE, sketch),) for batch in batches if batch for sketch in self._sketches(batch)]
+        sketches = (sketch for batch in batches if batch for sketch in self._sketches(batch))
+        return [
+            edges_or_rejection(sample.key, PICTURE, sketch, self._min_edges)
+            for sample, sketch in zip(samples, sketches, strict=True)
+        ]
 
     def _sketches(self, images_hwc: Sequence[UInt8Array]) -> UInt8Array:
         """Map RGB images of one size to their (batch, height, width) sketches."""

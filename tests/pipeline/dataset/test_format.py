@@ -42,7 +42,7 @@ def written(make_config: Make, run_inline: Run, tmp_path_factory: pytest.TempPat
     annotators: list[dict[str, Any]] = [
         {"kind": "color"},
         {"kind": "segmentation"},
-        {"kind": "keypose", "from": "annotations", "require_person": True},
+        {"kind": "keypose", "from": "annotations", "min_persons": 1},
     ]
     run_inline(make_config(annotators=annotators), directory)
     layer = make_config(annotators=[{"kind": "canny"}])

@@ -126,7 +126,7 @@ def test_samples_that_a_layer_rejected_are_left_out_where_whole_ones_are_wanted(
 ) -> None:
     source = {"kind": "synthetic", "count": 12, "width_pixels": 96, "height_pixels": 80}
     run_inline(make_config(source=source), tmp_path / "data")
-    add_layer(tmp_path / "data", {"kind": "keypose", "from": "annotations", "require_person": True}, make_config)
+    add_layer(tmp_path / "data", {"kind": "keypose", "from": "annotations", "min_persons": 1}, make_config)
     every, whole = open_dataset(str(tmp_path / "data")), open_dataset(str(tmp_path / "data"), whole=True)
     with_persons = [sample.key for sample in every if "keypose" in sample.conditions]
     assert 0 < len(with_persons) < 12

@@ -23,7 +23,7 @@ from tests.pipeline.conftest import Make, Run, tree
 from tests.pipeline.dataset.test_reader import add_layer
 
 CANNY: dict[str, Any] = {"kind": "canny"}
-PERSONS: dict[str, Any] = {"kind": "keypose", "from": "annotations", "require_person": True}
+PERSONS: dict[str, Any] = {"kind": "keypose", "from": "annotations", "min_persons": 1}
 """A layer that rejects scenes without a person."""
 
 

@@ -53,8 +53,19 @@ def test_edges_are_pixels_over_127(condition: Condition) -> None:
     one, two = png([[0, 127], [128, 255]]), png([[0, 0], [0, 200]])
     found = statistics(condition, {f"{condition}.png": one}, {f"{condition}.png": two})
     assert found == EdgeStatistics(
-        density=Distribution(0.25, 0.375, 0.375, 0.5), level=Distribution(50.0, 88.75, 88.75, 127.5)
+        density=Distribution(0.25, 0.375, 0.375, 0.5),
+        level=Distribution(50.0, 88.75, 88.75, 127.5),
+        images_below={0.001: 0, 0.005: 0, 0.01: 0, 0.02: 0},
     )
+
+
+def test_images_with_few_edges_are_counted_for_whoever_thinks_of_min_edges() -> None:
+    pictures = [np.zeros((20, 50), np.uint8) for _ in range(4)]
+    for picture, edges in zip(pictures, (0, 1, 7, 500), strict=True):
+        picture.reshape(-1)[:edges] = 255  # of 1000 pixels
+    found = statistics(Condition.CANNY, *({"canny.png": png(picture)} for picture in pictures))
+    assert isinstance(found, EdgeStatistics)
+    assert found.images_below == {0.001: 1, 0.005: 2, 0.01: 3, 0.02: 3}
 
 
 def test_depth_has_a_range_and_may_be_constant() -> None:

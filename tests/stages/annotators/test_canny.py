@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stages.annotators.canny import CannyConfig, canny_map
 from stages.annotators.protocol import AnnotatorConfig
-from stages.records import Crop, ImageMember, IndexRow, LoadedSample, StoredSample, UInt8Array
+from stages.records import Crop, ImageMember, IndexRow, LoadedSample, Reason, Rejection, StoredSample, UInt8Array
 from stages.reference.aux_modules import controlnet_aux_module
 from stages.weights.store import WeightsStore
 
@@ -72,3 +72,12 @@ def test_a_low_threshold_that_is_not_below_the_high_one_is_refused(low: int) -> 
     message = f"canny low_threshold must be below high_threshold, 200, got {low}; lower it"
     with pytest.raises(ValidationError, match=message):
         CannyConfig(low_threshold=low)
+
+
+def test_a_photograph_with_fewer_edges_than_asked_for_is_rejected_and_others_are_not(shared: Path) -> None:
+    blank, busy = np.full((64, 64, 3), 200, np.uint8), photographs(shared)[0]
+    annotate = CannyConfig(min_edges=0.01).build("cpu", WeightsStore())
+    rejected, members = annotate([loaded(blank), loaded(busy)])
+    assert rejected == Rejection("key", Reason.NO_EDGES, "min_edges wants 0.01 of the pixels to be edges, got 0")
+    assert isinstance(members, tuple)
+    assert all(isinstance(each, tuple) for each in CannyConfig().build("cpu", WeightsStore())([loaded(blank)]))

@@ -113,7 +113,7 @@ def with_persons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scenes with color, and their persons in a layer that rejects scenes without any."""
     out = tmp_path_factory.mktemp("persons") / "data"
     data = prepare_scenes(out, annotators=[{"kind": "color"}], samples_per_shard=3)
-    add_layer(data, {"kind": "keypose", "from": "annotations", "require_person": True})
+    add_layer(data, {"kind": "keypose", "from": "annotations", "min_persons": 1})
     return data
 
 

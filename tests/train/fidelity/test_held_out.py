@@ -18,7 +18,7 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 scenes with color, canny as a layer of all of them, and keypose as a layer of those with a person."""
     data = prepare_scenes(tmp_path_factory.mktemp("layered") / "data", annotators=[{"kind": "color"}])
     add_layer(data, {"kind": "canny"})
-    add_layer(data, {"kind": "keypose", "from": "annotations", "require_person": True})
+    add_layer(data, {"kind": "keypose", "from": "annotations", "min_persons": 1})
     return data
 
 

@@ -104,11 +104,13 @@ def fidelity_of(
     score: Callable[[Members, Members], Scores]
     match condition:
         case Condition.SKETCH | Condition.CANNY:
+            annotator |= {"min_edges": 0}
             score = _edge_score(f"{condition}.png", conditions.sketch_threshold)
         case Condition.DEPTH:
+            annotator |= {"min_range": 0}
             score = _depth_score
         case Condition.KEYPOSE:
-            annotator |= {"from": "model", "require_person": False}
+            annotator |= {"from": "model", "min_persons": 0}
             score = _pose_score
         case Condition.COLOR:
             score = _color_score(int(annotator["square_pixels"]))

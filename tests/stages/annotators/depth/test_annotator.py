@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from stages.annotators.depth.annotator import DepthAnnotator, DepthConfig, quantised, scaled, seen_size
+from stages.annotators.depth.annotator import DepthAnnotator, DepthConfig, flat_depth, quantised, scaled, seen_size
 from stages.annotators.depth.midas import load_depth_network
 from stages.annotators.protocol import AnnotatorConfig
 from stages.errors import WorkerError
@@ -263,6 +263,12 @@ def test_a_constant_map_is_black(annotator: DepthAnnotator, images: list[UInt8Ar
         found = picture(annotator([loaded(images[0])])[0])
     assert found.shape == (64, 128)
     assert not found.any()
+
+
+def test_a_map_that_spans_less_than_asked_for_is_rejected(file: WeightsFile, images: list[UInt8Array]) -> None:
+    flat = DepthConfig(dtype="float32", weights=str(file.path), min_range=0.05).build("cpu", WeightsStore())
+    with last_bias(flat, 3.0):
+        assert flat([loaded(images[0], key="17")]) == [flat_depth("17", 0.05, 0.0)]
 
 
 def test_a_map_that_is_not_finite_stops_the_run(annotator: DepthAnnotator, images: list[UInt8Array]) -> None:

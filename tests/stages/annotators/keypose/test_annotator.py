@@ -100,10 +100,10 @@ def test_a_person_without_a_visible_keypoint_is_no_person() -> None:
 
 
 def test_an_image_without_a_person_is_rejected_if_one_is_required() -> None:
-    config = KeyposeConfig(from_="annotations", require_person=True)
+    config = KeyposeConfig(from_="annotations", min_persons=1)
     kept, *rejected = annotated(config, sample(person()), sample(key="none"), sample(person(score=0.0), key="hidden"))
     assert len(members(kept)[0]) == 1
-    detail = "require_person wants a keypoint that scores 0.1 or more, got none"
+    detail = "min_persons wants 1 with a keypoint that scores 0.1 or more, got 0"
     assert rejected == [Rejection(key, Reason.NO_PERSON, detail) for key in ("none", "hidden")]
 
 

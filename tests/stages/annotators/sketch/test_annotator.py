@@ -18,6 +18,8 @@ from stages.records import (
     ImageMember,
     IndexRow,
     LoadedSample,
+    Reason,
+    Rejection,
     StoredSample,
     UInt8Array,
 )
@@ -176,3 +178,13 @@ def test_the_config_says_what_every_sample_gets() -> None:
 def test_a_threshold_must_leave_room_on_both_sides(threshold: float) -> None:
     with pytest.raises(ValidationError, match="binarize"):
         SketchConfig(binarize=threshold)
+
+
+def test_an_image_without_edges_is_rejected_if_edges_are_asked_for(own_weights: str, cat: UInt8Array) -> None:
+    config = SketchConfig(dtype="float32", weights=own_weights, min_edges=0.002)
+    blank = np.full((64, 64, 3), 200, np.uint8)
+    outcomes = config.build("cpu", WeightsStore(allow_network=False))([loaded(blank), loaded(cat[:256, :256].copy())])
+    assert isinstance(outcomes[0], Rejection)
+    assert (outcomes[0].key, outcomes[0].reason) == ("k", Reason.NO_EDGES)
+    assert outcomes[0].detail.startswith("min_edges wants 0.002 of the pixels to be edges, got ")
+    assert isinstance(outcomes[1], tuple)

@@ -79,7 +79,7 @@ def test_a_sketch_is_cut_at_the_threshold_of_the_training() -> None:
 
 def test_a_keypose_from_annotations_is_extracted_by_the_pose_network() -> None:
     chosen = fidelity("keypose")
-    assert chosen.annotator == {"kind": "keypose", "from": "model", "require_person": False}
+    assert chosen.annotator == {"kind": "keypose", "from": "model", "min_persons": 0}
     person = np.random.default_rng(0).uniform(1, 60, (1, 17, 3)).astype(np.float32)
     assert chosen.score(persons(person), persons(person)) == (1.0, 1.0)
     assert chosen.score(persons(person), persons(person[:0])) == (0.0, 0.0)
