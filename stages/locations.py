@@ -24,6 +24,16 @@ PARTIAL = ".partial"
 """How the name of a file ends that is still being written, everywhere in condset; readers and listings pass it over."""
 
 
+def with_home(location: str) -> str:
+    """Expand `~` or `~user` at the beginning; done where a location is given, since workers may have other homes."""
+    if not location.startswith("~"):
+        return location
+    try:
+        return str(Path(location).expanduser())
+    except RuntimeError:  # no such user: a file may be called so
+        return location
+
+
 def local_path(location: str) -> Path | None:
     """Return the path of a local location; None for every other one."""
     for scheme in LOCAL_SCHEMES:

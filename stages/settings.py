@@ -7,13 +7,26 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from stages.locations import with_home
 
 
 class Settings(BaseModel):
     """A frozen table of settings; the string under each field is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _places_in_the_home(cls, table: object) -> object:
+        """Expand `~` in places."""
+        if not isinstance(table, dict):
+            return table
+        places = {name for name, field in cls.model_fields.items() if Mark.PLACE in field.metadata}
+        return table | {
+            name: with_home(value) for name, value in table.items() if name in places and isinstance(value, str)
+        }
 
 
 class Mark(StrEnum):

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import mount
+from pipeline.commands.home import expand_home
 from pipeline.commands.look.bench import app as bench_app
 from stages.errors import CondsetError
 from train.commands.bench_load import bench_load
@@ -62,7 +63,7 @@ def options(
 def main() -> None:
     """Run the command line; every error that a user can fix is one line."""
     try:
-        app()
+        app(expand_home(sys.argv[1:]))
     except CondsetError as error:
         print(f"condset: {error}", file=sys.stderr)
         sys.exit(2)

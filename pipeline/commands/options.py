@@ -73,4 +73,4 @@ def weights_store(directory: Path | None) -> "WeightsStore":
     """Open the store of weights; workers may run elsewhere, so its path is absolute."""
     from stages.weights.store import WeightsStore
 
-    return WeightsStore(directory and directory.absolute())
+    return WeightsStore(directory and directory.expanduser().absolute())

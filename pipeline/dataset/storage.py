@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pipeline.dataset.drafts import Draft, LocalDraft, UploadDraft
 from stages.errors import ConfigError
-from stages.locations import PARTIAL, file_system, local_path, read_bytes
+from stages.locations import PARTIAL, file_system, local_path, read_bytes, with_home
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -27,9 +27,10 @@ class Directory:
     location: str
 
     def __post_init__(self) -> None:
-        """Refuse the empty name that an unset shell variable gives: "/shards" would be below it."""
+        """Refuse the empty name that an unset shell variable gives: "/shards" would be below it. Expand `~`."""
         if not self.location:
             raise ConfigError("a directory must be a path or URL, got an empty one; name it, or . for this one")
+        object.__setattr__(self, "location", with_home(self.location))
 
     def __truediv__(self, name: str) -> "Directory":
         return Directory(f"{self.location.rstrip('/')}/{name}")
