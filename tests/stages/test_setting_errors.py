@@ -7,7 +7,7 @@ from pydantic import AfterValidator, ValidationError
 
 from stages.setting_errors import describe_errors
 from stages.settings import Settings
-from tests.library_changes import taken_from
+from tests.stages.library_changes import taken_from
 
 
 def _even(value: int) -> int:

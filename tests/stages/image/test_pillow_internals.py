@@ -8,7 +8,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from stages.image.pillow_internals import format_by_signature, ran_out_of_data, scan_start
-from tests.library_changes import taken_from
+from tests.stages.library_changes import taken_from
 
 BY = "stages/image/pillow_internals.py"
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from stages.reference.dpt_layers import attention_layers, dpt_layers, published_network
-from tests.library_changes import taken_from
+from tests.stages.library_changes import taken_from
 
 PARAMETERS = 123_146_985
 

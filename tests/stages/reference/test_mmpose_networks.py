@@ -21,7 +21,7 @@ from stages.reference.mmpose_networks import (
     placeholders,
 )
 from stages.weights.store import WeightsFile
-from tests.library_changes import taken_from
+from tests.stages.library_changes import taken_from
 
 RTMO = "rtmo/body7/rtmo-t_8xb32-600e_body7-416x416"
 RTMPOSE = "rtmpose/body8/rtmpose-t_8xb256-420e_body8-256x192"

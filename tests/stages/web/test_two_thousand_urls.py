@@ -11,8 +11,8 @@ from stages.load import Loading, load_samples, make_sample
 from stages.records import IndexRow, Reason, Rejection, StoredSample
 from stages.sources.index.schema import NO_KEYPOINTS
 from stages.web.config import FetchConfig
-from tests.left_behind import nothing_left
 from tests.misbehaving_server import BROUGHT, PAGES, REASONS, MisbehavingServer, load_photographs
+from tests.stages.web.left_behind import nothing_left
 
 URLS = 2000
 FETCH = FetchConfig(

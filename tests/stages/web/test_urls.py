@@ -14,8 +14,8 @@ import pytest
 from stages.records import Rejection
 from stages.web.config import FetchConfig
 from stages.web.urls import fetch_urls, is_web_url, pause_seconds
-from tests.left_behind import nothing_left
 from tests.misbehaving_server import MisbehavingServer
+from tests.stages.web.left_behind import nothing_left
 
 CONFIG = FetchConfig(
     connect_seconds=5,

@@ -5,7 +5,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 
 from stages.weights.hub import hub_failures, is_hub_id, why_hub_unreachable
-from tests.library_changes import taken_from
+from tests.stages.library_changes import taken_from
 
 
 def test_the_errors_of_the_hubs_http_client_are_among_its_failures() -> None:
