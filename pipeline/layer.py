@@ -11,7 +11,7 @@ import json
 from pipeline.config import PrepareConfig, check_config
 from pipeline.dataset.fingerprint import layer_inputs
 from pipeline.dataset.index import open_index
-from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, SHARDS_FILE, Manifest, load_finished
+from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, SHARDS_FILE, Manifest, load_dataset
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
 from pipeline.environment import Environment
@@ -33,7 +33,7 @@ def prepare_layer(
     ManifestError if the data set below is not complete, ConfigError if there is no condition or the data set has one of
     them already, and what `pipeline.run.prepare` raises.
     """
-    manifest = load_finished(base)
+    manifest = load_dataset(base)
     conditions = [annotator.condition.value for annotator in config.annotators]
     if not conditions:
         raise ConfigError(f"annotators must name a condition to add to {base}, got none; give an [[annotators]] table")

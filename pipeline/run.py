@@ -13,7 +13,7 @@ from pipeline.config import PrepareConfig
 from pipeline.dataset.conditions import ConditionEntry, describe_condition
 from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
 from pipeline.dataset.index import INDEX_FILE, PARTS, Index, open_index
-from pipeline.dataset.ledger import committed_names, make_folders, missing, remove_partials
+from pipeline.dataset.ledger import commit_check, committed_names, make_folders, missing, remove_partials
 from pipeline.dataset.listing import write_index
 from pipeline.dataset.manifest import (
     FORMER_INDEX,
@@ -22,12 +22,13 @@ from pipeline.dataset.manifest import (
     Totals,
     describe,
     read_manifest,
+    refuse_other_sizes,
     summarise,
     write_manifest,
 )
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan, plan_shards
-from pipeline.dataset.record import RECORDS, SHARDS, read_record, record_file
+from pipeline.dataset.record import RECORDS, SHARDS, ShardRecord, read_record, record_file
 from pipeline.dataset.shards import replaced_tars
 from pipeline.dataset.storage import Directory
 from pipeline.environment import Environment
@@ -148,6 +149,7 @@ def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], N
         _refuse_foreign_shards(job)
     todo = [*missing(job.plans, directory), *job.again]
     if known and known.complete and not todo:
+        refuse_other_sizes(directory, known)
         return Summary(known, 0, 0.0)
     executor = environment.executor
     try:
@@ -165,16 +167,21 @@ def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], N
         remove_partials(directory)
     for name in replaced_tars(directory):
         directory.remove(f"{SHARDS}/{name}")
-    finished = seal(directory, manifest, describe)
+    finished = seal(directory, manifest, describe, commit_check(directory, manifest.fingerprint))
     return Summary(finished, len(todo), images_per_second)
 
 
-def seal(directory: Directory, manifest: Manifest, describe: Callable[[Manifest], None]) -> Manifest:
+def seal(
+    directory: Directory,
+    manifest: Manifest,
+    describe: Callable[[Manifest], None],
+    check: Callable[[ShardRecord], None] = lambda record: None,
+) -> Manifest:
     """Write what follows from the records, `describe` what is complete, then say so in dataset.json.
 
-    Raises ManifestError if the records do not account for every row of the index.
+    Raises ManifestError if the records do not account for every row of the index, and what `check` raises of one.
     """
-    finished = summarise(directory, manifest)
+    finished = summarise(directory, manifest, check)
     describe(finished)
     write_manifest(directory, finished)
     return finished

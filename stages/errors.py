@@ -4,6 +4,7 @@
     ├── ConfigError        a setting is wrong
     ├── SourceError        an image-caption collection cannot be listed or fetched
     ├── WeightsError       a network's weights are missing or are not the ones they claim to be
+    ├── StorageError       a disk, a bucket or the way to it fails
     ├── WorkerError        a worker failed for a reason that no retry fixes
     ├── ShardConflict      the output directory holds another data set
     ├── ShardCorrupt       a committed shard is not what its record says
@@ -31,6 +32,10 @@ class SourceError(CondsetError):
 
 class WeightsError(CondsetError):
     """A network's weights are missing, damaged or of another network."""
+
+
+class StorageError(CondsetError):
+    """A disk or a bucket cannot be reached, refuses, or has no room: nothing is known to be wrong with the data."""
 
 
 class WorkerError(CondsetError):

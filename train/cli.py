@@ -25,7 +25,10 @@ from train.commands.train import train
 from train.commands.train_base import train_base
 
 STORAGE_FAILURES = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EBUSY, errno.ESTALE),
+        *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.ETIMEDOUT),
+    }
 )
 """What a disk, a mount or a path does to a run; any other OSError is a bug."""
 

@@ -20,12 +20,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from typing_extensions import Buffer
 
-from stages.errors import ShardConflict, WorkerError
-from stages.locations import PARTIAL, driver_errors, file_system
+from stages.errors import ShardConflict, StorageError, WorkerError
+from stages.locations import PARTIAL, file_system
+from stages.storage.checked_file import CheckedFile
+from stages.storage.failures import Doing, http_status, storage_failures
 
 NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 """What a file system without hard links (exFAT, some network and FUSE mounts) says of one."""
@@ -61,17 +63,25 @@ class LocalDraft:
     def __init__(self, directory: Path, name: str) -> None:
         self._final = directory / name
         self._partial = self._final.with_name(f"{self._final.name}.{uuid.uuid4().hex}{PARTIAL}")
-        self.file: BinaryIO = self._partial.open("x+b")
+        where = str(self._final)
+        with storage_failures(where, Doing.WRITE):
+            self.file = cast(BinaryIO, CheckedFile(self._partial.open("x+b"), where, Doing.WRITE))
         self._is_over = False
 
     def close(self) -> None:
         if not self.file.closed:
             self.file.flush()
-            os.fsync(self.file.fileno())
+            with storage_failures(str(self._final), Doing.WRITE):
+                os.fsync(self.file.fileno())
             self.file.close()
 
     def publish(self) -> None:
         self.close()
+        with storage_failures(str(self._final), Doing.WRITE):
+            self._publish()
+        self.discard()
+
+    def _publish(self) -> None:
         try:
             os.link(self._partial, self._final)
         except FileExistsError:
@@ -82,22 +92,24 @@ class LocalDraft:
             if error.errno not in NO_HARD_LINKS:
                 raise
             self._rename_if_new()
-        self.discard()
         sync_directory(self._final.parent)
 
     def replace(self) -> None:
         self.close()
-        try:
-            self._partial.replace(self._final)
-        except FileNotFoundError:
-            raise self._vanished() from None
-        self._is_over = True
-        sync_directory(self._final.parent)
+        with storage_failures(str(self._final), Doing.WRITE):
+            try:
+                self._partial.replace(self._final)
+            except FileNotFoundError:
+                raise self._vanished() from None
+            self._is_over = True
+            sync_directory(self._final.parent)
 
     def discard(self) -> None:
-        self.file.close()
+        with contextlib.suppress(StorageError, OSError):  # a partial that stays is nobody's, and why it does is said
+            self.file.close()
         if not self._is_over:
-            self._partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._partial.unlink(missing_ok=True)
             self._is_over = True
 
     def _rename_if_new(self) -> None:
@@ -129,9 +141,10 @@ class UploadDraft:
 
     def __init__(self, location: str, name: str) -> None:
         self._location, self._name = location, name
-        descriptor, here = tempfile.mkstemp(prefix="condset-")
+        with storage_failures(tempfile.gettempdir(), Doing.WRITE):
+            descriptor, here = tempfile.mkstemp(prefix="condset-")
         self._here = Path(here)
-        self.file: BinaryIO = os.fdopen(descriptor, "w+b")
+        self.file = cast(BinaryIO, CheckedFile(os.fdopen(descriptor, "w+b"), here, Doing.WRITE))
 
     def close(self) -> None:
         self.file.close()
@@ -141,26 +154,48 @@ class UploadDraft:
             self._upload("create")
         except FileExistsError:
             if not self._is_equal():
-                raise conflict(f"{self._location}/{self._name}") from None
+                raise conflict(self._where) from None
 
     def replace(self) -> None:
         self._upload("overwrite")
 
     def discard(self) -> None:
-        self.close()
-        self._here.unlink(missing_ok=True)
+        with contextlib.suppress(StorageError):
+            self.close()
+        with contextlib.suppress(OSError):
+            self._here.unlink(missing_ok=True)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._location}/{self._name}"
 
     def _upload(self, mode: str) -> None:
+        """Raises FileExistsError if the file is there and the mode is to create it."""
         self.close()
-        files, path = file_system(self._location)
-        with driver_errors():
-            files.put_file(str(self._here), f"{path}/{self._name}", mode=mode)
+        exists = False
+        with storage_failures(self._where, Doing.WRITE):
+            files, path = file_system(self._location)
+            try:
+                files.put_file(str(self._here), f"{path}/{self._name}", mode=mode)
+            except Exception as error:
+                # Some stores say no more than 412, which S3's own driver takes for an error like any other.
+                exists = mode == "create" and (isinstance(error, FileExistsError) or _is_refused_as_there(error))
+                if not exists:
+                    raise
+        if exists:
+            raise FileExistsError(errno.EEXIST, "File exists", self._where)
 
     def _is_equal(self) -> bool:
-        files, path = file_system(self._location)
-        files.invalidate_cache(path)
-        with driver_errors(), files.open(f"{path}/{self._name}", "rb") as there, self._here.open("rb") as here:
-            return all(piece == there.read(len(piece) or 1) for piece in _pieces(here))
+        with storage_failures(self._where, Doing.WRITE):
+            files, path = file_system(self._location)
+            files.invalidate_cache(path)
+            with files.open(f"{path}/{self._name}", "rb") as there, self._here.open("rb") as here:
+                return all(piece == there.read(len(piece) or 1) for piece in _pieces(here))
+
+
+def _is_refused_as_there(error: Exception) -> bool:
+    """Whether a store has refused to create what is there already, by "precondition failed" and nothing else."""
+    return 412 in (http_status(error), error.__cause__ and http_status(error.__cause__))
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

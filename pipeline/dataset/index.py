@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from socket import gethostname
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
@@ -78,7 +79,7 @@ class Index:
 
 
 def open_index(directory: Directory) -> Index:
-    """Read index.json; ManifestError if it is not ours. None of the parts is looked at."""
+    """Read index.json; ManifestError if there is none or it is not ours. None of the parts is looked at."""
     where = directory / INDEX_FILE
     try:
         fields = json.loads(directory.read(INDEX_FILE))
@@ -89,7 +90,7 @@ def open_index(directory: Directory) -> Index:
         *whole, last = index.parts
         if any(part.rows != index.rows_per_part for part in whole) or not 0 < last.rows <= index.rows_per_part:
             raise ValueError(f"its parts are not of {index.rows_per_part} rows")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(
             f"{where} must describe the parts of an index, got {error!r}; remove it and {PARTS}/, and prepare again"
         ) from None
@@ -128,8 +129,7 @@ class IndexReader:
     def read(self, start: int, stop: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read rows [start, stop), all columns or some of them, touching only their row groups.
 
-        Raises ManifestError if a part is not the one that index.json names, OSError or pyarrow's errors if it cannot be
-        read.
+        Raises ManifestError if a part is missing, damaged or not the one that index.json names.
         """
         tables = []
         while start < stop:
@@ -146,7 +146,18 @@ class IndexReader:
 
     def _read(self, number: int, first: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
         """Read rows of one part, by their numbers in it."""
-        part = self._open(number)
+        try:
+            return self._read_open(self._open(number), number, first, stop, columns)
+        except FileNotFoundError:
+            raise self._unusable(
+                number, f"none on {gethostname()}, which must share the directory if several machines work"
+            ) from None
+        except (OSError, ValueError, pa.ArrowException) as error:  # pyarrow's, of a file that is damaged
+            raise self._unusable(number, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+    def _read_open(
+        self, part: pq.ParquetFile, number: int, first: int, stop: int, columns: Sequence[str] | None
+    ) -> pa.Table:
         first_group, last_group = first // ROWS_PER_GROUP, (stop - 1) // ROWS_PER_GROUP
         wanted = None if columns is None else [*dict.fromkeys(["key", *columns])]
         groups = list(range(first_group, last_group + 1))
@@ -154,7 +165,7 @@ class IndexReader:
         for position, group in enumerate(groups):
             keys = table.column("key").slice(position * ROWS_PER_GROUP, ROWS_PER_GROUP)
             if group >= len(self._digests) or group_digest(keys) != self._digests[group]:
-                raise self._another(number)
+                raise self._unusable(number, "one of other rows")
         table = table.slice(first - first_group * ROWS_PER_GROUP, stop - first)
         return table if columns is None else table.select(columns)
 
@@ -172,15 +183,15 @@ class IndexReader:
             raise
         self._number, self._file, self._part = number, file, part
         if part.schema_arrow.names != SCHEMA.names or hashlib.sha256(text).hexdigest() != expected.keys_sha256:
-            raise self._another(number)
+            raise self._unusable(number, "one of other rows")
         digits = text.decode()
         self._digests = [digits[place : place + GROUP_DIGITS] for place in range(0, len(digits), GROUP_DIGITS)]
         return part
 
-    def _another(self, number: int) -> ManifestError:
+    def _unusable(self, number: int, got: str) -> ManifestError:
         where = self._directory / PARTS / self._index.parts[number].file
         return ManifestError(
-            f"{where} must be the part that {INDEX_FILE} names, got one of other rows; restore it, or remove "
+            f"{where} must be the part that {INDEX_FILE} names, got {got}; restore it, or remove "
             f"{INDEX_FILE} and {PARTS}/ and prepare into another directory"
         )
 

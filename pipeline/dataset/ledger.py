@@ -3,12 +3,14 @@
 Only names are read: 100,000 committed shards are recognised without opening one of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from pipeline.dataset.index import PARTS
 from pipeline.dataset.plan import SHARD_DIGITS, ShardPlan
-from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS, ShardRecord, read_record
+from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS, ShardRecord, read_record, record_file
 from pipeline.dataset.storage import Directory
+from stages.errors import ShardConflict, ShardCorrupt
 
 
 def committed_names(home: Directory) -> list[str]:
@@ -33,6 +35,39 @@ def missing(plans: Iterable[ShardPlan], home: Directory) -> list[ShardPlan]:
     """The plans whose shards are not committed yet."""
     committed = set(committed_names(home))
     return [plan for plan in plans if plan.name not in committed]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitCheck:
+    """Holds committed shards against the data set that they are about to be called complete in."""
+
+    home: Directory
+    fingerprint: str
+    tar_bytes: Mapping[str, int]
+    """Of the tars that are there."""
+
+    def __call__(self, record: ShardRecord) -> None:
+        """Raise ShardConflict if a record is another data set's, ShardCorrupt if its tar has not the size it should."""
+        where = self.home / record_file(record.name)
+        if record.plan != ShardPlan(int(record.name), record.start, record.stop).digest(self.fingerprint):
+            raise ShardConflict(
+                f"{where} must be the record of a shard of this data set, got one of another, which a second run has "
+                "written; remove it and its tar, and prepare again"
+            )
+        self.check_tar(record.name, record.tar, record.tar_bytes)
+
+    def check_tar(self, shard: str, tar: str, expected_bytes: int) -> None:
+        """Raise ShardCorrupt if a tar has not the size that its record gives; without one there is nothing to check."""
+        if tar and self.tar_bytes.get(tar) != expected_bytes:
+            raise ShardCorrupt(
+                f"{self.home / SHARDS / tar} must have {expected_bytes} bytes, as its record says, got "
+                f"{self.tar_bytes.get(tar, 'no file')}; delete {record_file(shard)} and prepare again"
+            )
+
+
+def commit_check(home: Directory, fingerprint: str) -> CommitCheck:
+    """Look at what lies in shards/, once, to hold any number of records against it."""
+    return CommitCheck(home, fingerprint, (home / SHARDS).sizes())
 
 
 def records(home: Directory) -> Iterator[ShardRecord]:

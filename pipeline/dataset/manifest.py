@@ -6,7 +6,7 @@ after the last one:      records ──> shards.jsonl, rejected.jsonl, keys.npy,
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipeline.config import PrepareConfig
 from pipeline.dataset.conditions import ConditionEntry
 from pipeline.dataset.fingerprint import FORMAT_VERSION, Inputs, fingerprint
 from pipeline.dataset.keys import KEYS_FILE, KeyCollector
-from pipeline.dataset.ledger import records
+from pipeline.dataset.ledger import commit_check, records
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.record import RECORDS, ShardRecord
 from pipeline.dataset.storage import Directory
@@ -192,6 +192,22 @@ def load_finished(directory: Directory) -> Manifest:
     return manifest
 
 
+def refuse_layer(directory: Directory, manifest: Manifest) -> None:
+    """Raise ManifestError if what was named as a data set is a layer of one."""
+    if "base" in manifest.inputs:
+        name = directory.location.rstrip("/").rpartition("/")[2]
+        raise ManifestError(
+            f"{directory} must be a data set, got a layer of one; name the data set that it lies in, whose {LAYERS}/"
+            f"{name} it is"
+        )
+
+
+def load_dataset(directory: Directory) -> Manifest:
+    """Read the manifest of a complete data set; ManifestError if it is not complete yet, or a layer."""
+    refuse_layer(directory, read_manifest(directory))
+    return load_finished(directory)
+
+
 def layer_names(directory: Directory) -> list[str]:
     """The names of a data set's layers, finished or not, sorted; what is hidden is none."""
     return sorted(name for name in (directory / LAYERS).names() if not name.startswith("."))
@@ -202,16 +218,26 @@ def write_manifest(directory: Directory, manifest: Manifest) -> None:
     directory.write(MANIFEST_FILE, manifest.to_json())
 
 
-def summarise(directory: Directory, manifest: Manifest) -> Manifest:
+def refuse_other_sizes(directory: Directory, manifest: Manifest) -> None:
+    """Raise ShardCorrupt if a tar of a complete data set has not the size that shards.jsonl gives; none is opened."""
+    check = commit_check(directory, manifest.fingerprint)
+    for line in map(json.loads, directory.read(SHARDS_FILE).splitlines()):
+        check.check_tar(line["name"], line["tar"], line["bytes"])
+
+
+def summarise(
+    directory: Directory, manifest: Manifest, check: Callable[[ShardRecord], None] = lambda record: None
+) -> Manifest:
     """Derive shards.jsonl, rejected.jsonl, the key file and the totals from the records; returns the complete manifest.
 
-    Raises ManifestError if the records do not account for every row of the index.
+    Raises ManifestError if the records do not account for every row of the index, and what `check` raises of one.
     """
     samples = tar_bytes = accounted = 0
     reasons: Counter[str] = Counter()
     keys = KeyCollector()
     with directory.create(SHARDS_FILE) as lines, directory.create(REJECTED_FILE) as rejected:
         for record in records(directory):
+            check(record)
             samples += len(record.samples)
             tar_bytes += record.tar_bytes
             accounted += len(record.samples) + len(record.rejected)

@@ -23,8 +23,10 @@ from pipeline.dataset.manifest import (
     SHARDS_FILE,
     Manifest,
     layer_names,
+    load_dataset,
     load_finished,
     read_manifest,
+    refuse_layer,
 )
 from pipeline.dataset.record import SampleEntry, ShardRecord, read_bound_record, record_file
 from pipeline.dataset.sample import Sample, TorchItem, torch_item
@@ -218,11 +220,7 @@ def open_dataset(location: str | Path | Directory, layers: Sequence[str] | None 
     count. Raises ManifestError if the data set or a layer is unfinished, or a layer is another data set's.
     """
     directory = location if isinstance(location, Directory) else Directory(str(location))
-    base = Part(directory, load_finished(directory))
-    if "base" in base.manifest.inputs:
-        raise ManifestError(
-            f"{directory} must be a data set, got a layer of one; open the data set that it lies in, which joins it"
-        )
+    base = Part(directory, load_dataset(directory))
     names = _layers_there(directory, finished=True) if layers is None else layers
     parts = [_open_layer(base, name, finished=True) for name in names]
     return Dataset(base, parts, whole, _samples_by_shard(directory))
@@ -234,13 +232,14 @@ def open_unfinished(directory: Directory, samples_by_shard: Mapping[str, int]) -
     `samples_by_shard` holds every committed shard's name, in order, and its number of samples.
     """
     base = Part(directory, read_manifest(directory))
+    refuse_layer(directory, base.manifest)
     parts = [_open_layer(base, name, finished=False) for name in _layers_there(directory, finished=False)]
     return Dataset(base, parts, False, samples_by_shard)
 
 
 def finished_layers(directory: Directory) -> list[Part]:
     """Open every layer of a finished data set that is finished; ManifestError if one is another data set's."""
-    base = Part(directory, load_finished(directory))
+    base = Part(directory, load_dataset(directory))
     return [_open_layer(base, name, finished=True) for name in _layers_there(directory, finished=True)]
 
 

@@ -3,7 +3,8 @@
     publish("0000000.tar") ──> draft ──> 0000000.tar, unless somebody has published another one
     create("dataset.json") ──> draft ──> dataset.json, in place of the former one
 
-A file exists under its name only when it is complete: see `drafts`.
+A file exists under its name only when it is complete: see `drafts`. Whatever a driver raises comes out as a
+StorageError of one line, but for FileNotFoundError of a file that is not there: see `stages/storage`.
 """
 
 import contextlib
@@ -14,10 +15,15 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pipeline.dataset.drafts import Draft, LocalDraft, UploadDraft
 from stages.errors import ConfigError
-from stages.locations import PARTIAL, file_system, local_path, read_bytes, with_home
+from stages.locations import PARTIAL, driver_bytes, file_system, local_path, with_home
+from stages.storage.checked_file import CheckedFile
+from stages.storage.failures import Doing, is_missing, storage_failures
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hf"})
+"""Drivers that have no directories to make: for most of them to make one is to make a bucket, of any name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +45,54 @@ class Directory:
         return self.location
 
     def make(self) -> None:
-        """Create the directory and its parents; an object store may have nothing to create."""
-        files, path = file_system(self.location)
-        files.makedirs(path, exist_ok=True)
+        """Create the directory and its parents; an object store has nothing to create, least of all a bucket."""
+        with storage_failures(self.location, Doing.WRITE):
+            files, path = file_system(self.location)
+            if not OBJECT_STORES & set(_protocols(files)):
+                files.makedirs(path, exist_ok=True)
 
     def names(self) -> list[str]:
         """The names of the files in it, unsorted; empty if there is no such directory."""
         local = local_path(self.location)
         try:
-            if local is not None:
-                with os.scandir(local) as entries:
-                    return [entry.name for entry in entries]
-            files, path = self._fresh()
-            found = (name.rstrip("/") for name in files.ls(path, detail=False))
-            return [
-                name.rpartition("/")[2] for name in found if name != path
-            ]  # some stores list the directory in itself
+            with storage_failures(self.location, Doing.LIST):
+                if local is not None:
+                    with os.scandir(local) as entries:
+                        return [entry.name for entry in entries]
+                return [name for name, _ in self._listed()]
         except FileNotFoundError:
             return []
 
+    def sizes(self) -> dict[str, int]:
+        """The names of the files in it and how many bytes each has; empty if there is no such directory."""
+        local = local_path(self.location)
+        try:
+            with storage_failures(self.location, Doing.LIST):
+                if local is not None:
+                    with os.scandir(local) as entries:
+                        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+                return {name: int(size) for name, size in self._listed() if size is not None}
+        except FileNotFoundError:
+            return {}
+
     def exists(self, name: str) -> bool:
-        files, path = self._fresh()
-        return bool(files.exists(f"{path}/{name}"))
+        """Whether there is a file or a folder; StorageError if that cannot be told, where a driver would say no."""
+        try:
+            with storage_failures(f"{self.location}/{name}", Doing.READ):
+                local = local_path(self.location)
+                if local is not None:
+                    (local / name).stat()
+                else:
+                    files, path = self._fresh()
+                    files.info(f"{path}/{name}")
+        except FileNotFoundError:
+            return False
+        return True
 
     def size(self, name: str) -> int:
-        files, path = self._fresh()
-        return int(files.size(f"{path}/{name}"))
+        with storage_failures(f"{self.location}/{name}", Doing.READ):
+            files, path = self._fresh()
+            return int(files.size(f"{path}/{name}"))
 
     def read(self, name: str) -> bytes:
         """Read a whole file; FileNotFoundError if there is none."""
@@ -72,26 +100,35 @@ class Directory:
 
     def read_range(self, name: str, offset: int, length: int | None) -> bytes:
         """Read `length` bytes from `offset`, fewer at the end of the file; None reads on to the end."""
-        if local_path(self.location) is not None:
-            with self.open(name) as file:
-                file.seek(offset)
-                return file.read(-1 if length is None else length)
-        files, path = file_system(self.location)
-        return read_bytes(files, f"{path}/{name}", offset or None, None if length is None else offset + length)
+        local = local_path(self.location)
+        with storage_failures(f"{self.location}/{name}", Doing.READ):
+            if local is not None:
+                with (local / name).open("rb") as file:
+                    file.seek(offset)
+                    return file.read(-1 if length is None else length)
+            files, path = file_system(self.location)
+            return driver_bytes(files, f"{path}/{name}", offset or None, None if length is None else offset + length)
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading."""
-        local = local_path(self.location)
-        if local is not None:
-            return (local / name).open("rb")
-        files, path = self._fresh()
-        return cast(BinaryIO, files.open(f"{path}/{name}", "rb"))
+        """Open a file for reading; what it raises later is a StorageError as well."""
+        local, where = local_path(self.location), f"{self.location}/{name}"
+        with storage_failures(where, Doing.READ):
+            if local is not None:
+                opened: BinaryIO = (local / name).open("rb")
+            else:
+                files, path = self._fresh()
+                opened = files.open(f"{path}/{name}", "rb")
+        return cast(BinaryIO, CheckedFile(opened, where, Doing.READ))
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens if there is none."""
-        files, path = file_system(self.location)
-        with contextlib.suppress(FileNotFoundError):
-            files.rm_file(f"{path}/{name}")
+        with storage_failures(f"{self.location}/{name}", Doing.WRITE):
+            files, path = file_system(self.location)
+            try:
+                files.rm_file(f"{path}/{name}")
+            except OSError as error:
+                if not is_missing(error):
+                    raise
 
     def draft(self, name: str) -> Draft:
         """Begin a file that appears under its name when it is published or put in place, complete and synced."""
@@ -132,8 +169,21 @@ class Directory:
             if name.endswith(PARTIAL):
                 self.remove(name)
 
+    def _listed(self) -> Iterator[tuple[str, int | None]]:
+        """Names and sizes of what an fsspec driver lists in it; a folder has no size, or one that means nothing."""
+        files, path = self._fresh()
+        for entry in files.ls(path, detail=True):
+            name = entry["name"].rstrip("/")
+            if name != path:  # some stores list the directory in itself
+                yield name.rpartition("/")[2], entry.get("size") if entry.get("type") == "file" else None
+
     def _fresh(self) -> "tuple[AbstractFileSystem, str]":
         """The file system without what it remembers of this directory: other processes write into it."""
         files, path = file_system(self.location)
         files.invalidate_cache(path)
         return files, path
+
+
+def _protocols(files: "AbstractFileSystem") -> tuple[str, ...]:
+    """The schemes of a driver's URLs, which it names by one text or by several."""
+    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.dataset.index import Index, open_index, read_rows
 from pipeline.dataset.ledger import committed_names, remove_partials
-from pipeline.dataset.manifest import Manifest, load_finished, summarise, write_manifest
+from pipeline.dataset.manifest import Manifest, load_dataset, summarise, write_manifest
 from pipeline.dataset.plan import plan_shards
 from pipeline.dataset.reader import Part, finished_layers
 from pipeline.dataset.record import (
@@ -49,7 +49,7 @@ def remove(directory: Directory, keys: frozenset[str], say: Callable[[str], None
     Raises ConfigError, before anything is changed, if a key is of no sample and of none that was removed; ManifestError
     if the data set or a layer is not finished.
     """
-    manifest, index = load_finished(directory), open_index(directory)
+    manifest, index = load_dataset(directory), open_index(directory)
     layers = finished_layers(directory)
     there = _check(directory, keys)
     retry = 1 + max(last_retry(home) for home in (directory, *(layer.directory for layer in layers)))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from socket import gethostname
 
 from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.plan import ShardPlan
@@ -22,7 +23,7 @@ from pipeline.dataset.storage import Directory
 from pipeline.execution.origins import LoadedShard, Origin
 from stages.annotate import Annotation, OnCores, OnGpu
 from stages.annotators.protocol import AnnotatorConfig
-from stages.errors import WorkerError
+from stages.errors import StorageError
 from stages.records import StoredSample
 from stages.weights.store import WeightsStore
 
@@ -45,8 +46,17 @@ class Work:
     weights: WeightsStore
 
     def load(self, plan: ShardPlan, stop: threading.Event | None = None) -> LoadedShard:
-        """Load the stored samples of a plan; raises what its origin raises. Setting `stop` may cut it short."""
-        return self.origin.load(plan, stop or threading.Event())
+        """Load the stored samples of a plan; setting `stop` may cut it short.
+
+        Raises what its origin raises; StorageError if this machine does not see a file that the driver has written.
+        """
+        try:
+            return self.origin.load(plan, stop or threading.Event())
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{error.filename or self.home} must be there for shard {plan.name}, got none on {gethostname()}; if "
+                "several machines work, give a directory that all of them share under this path, else restore it"
+            ) from error
 
 
 class ShardWorker:
@@ -80,13 +90,7 @@ class ShardWorker:
         outcomes: list[Outcome] = [
             next(annotated) if isinstance(outcome, StoredSample) else outcome for outcome in shard.outcomes
         ]
-        try:
-            return self._commit(shard, outcomes)
-        except OSError as error:
-            raise WorkerError(
-                f"{self._work.home} must be writable for shard {shard.plan.name}, got {error}; make room or fix the "
-                "storage, and run again"
-            ) from error
+        return self._commit(shard, outcomes)
 
     def _commit(self, shard: LoadedShard, outcomes: Sequence[Outcome]) -> ShardRecord:
         work = self._work

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.dataset.index import INDEX_FILE, PARTS
 from pipeline.dataset.keys import KEYS_FILE
-from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names, load_finished
+from pipeline.dataset.manifest import (
+    LAYERS,
+    MANIFEST_FILE,
+    REJECTED_FILE,
+    SHARDS_FILE,
+    layer_names,
+    load_dataset,
+    load_finished,
+)
 from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE
@@ -44,7 +52,7 @@ def push(directory: Directory, repository: str, private: bool, api: "HfApi", say
     data set or a layer of it is not complete; ConfigError if the hub refuses or cannot be reached, or if the repository
     has to be private and is there already as a public one.
     """
-    manifest = load_finished(directory)
+    manifest = load_dataset(directory)
     for name in layer_names(directory):
         load_finished(directory / LAYERS / name)
     if not Path(directory.location).is_dir():

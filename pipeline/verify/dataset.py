@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.dataset.index import INDEX_FILE, PARTS
 from pipeline.dataset.keys import KEYS_FILE
-from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names
+from pipeline.dataset.manifest import LAYERS, MANIFEST_FILE, REJECTED_FILE, SHARDS_FILE, layer_names, refuse_layer
 from pipeline.dataset.plan import ShardPlan, plan_shards
 from pipeline.dataset.storage import Directory
 from pipeline.publish.card import CARD_FILE
@@ -72,11 +72,13 @@ def verify(
     """Check every file, hash, count and member of a data set and its layers; with `deep`, compute each condition again.
 
     `progress` is told of rows as they are checked, from several threads; `rows_to_check` is their sum. Raises
-    ManifestError if dataset.json or the index cannot be used at all, and with `deep` WeightsError if weights are
-    missing or not those that the data set was made with, ConfigError if the device lacks a recorded dtype, SourceError
-    if the storage of label maps fails. Whatever else is wrong is in the report.
+    ManifestError if dataset.json or the index cannot be used at all; StorageError if the storage fails, which is no
+    problem of the data; and with `deep` WeightsError if weights are missing or not those that the data set was made
+    with, ConfigError if the device lacks a recorded dtype, SourceError if the storage of label maps fails. Whatever
+    else is wrong is in the report.
     """
     about = read_description(directory)
+    refuse_layer(directory, about.manifest)
     index, index_problems = check_index(directory, about.manifest)
     of_whole = [*check_description(about, base=None), *index_problems]
     plans = plan_shards(index.rows if index else about.manifest.totals.rows, about.config.samples_per_shard)

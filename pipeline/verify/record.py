@@ -30,7 +30,7 @@ def read_own_record(
         record = read_record(home, plan.name)
     except FileNotFoundError:
         return Problem(plan.name, "", f"{name} must be there, got none; prepare again")
-    except (ShardCorrupt, OSError) as error:
+    except ShardCorrupt as error:
         return Problem(plan.name, "", str(error))
     what = mistyped(record)
     if what:

@@ -55,7 +55,7 @@ class ShardCheck:
     def __call__(self, plan: ShardPlan) -> ShardFinding:
         """Find every defect of one shard; in a layer, of one whose shard below is sound.
 
-        Raises ManifestError if the index's rows cannot be read.
+        Raises ManifestError if the index's rows cannot be read, StorageError if the storage fails.
         """
         below, base_sha256 = self._below(plan)
         expected = len(below.samples) if below else plan.rows
@@ -104,10 +104,9 @@ class ShardCheck:
         try:
             with (self.home / SHARDS).open(record.tar) as file:
                 yield from check_tar(file, record, suspects, check_sample)
-        except FileNotFoundError:
-            yield Problem(record.name, "", f"{record.tar} must be there, got none; {REMAKE_SHARD}")
-        except OSError as error:
-            yield Problem(record.name, "", f"{record.tar} must be readable, got {error}; fix the storage")
+        except FileNotFoundError as error:
+            got = "a folder" if isinstance(error.__cause__, IsADirectoryError) else "none"
+            yield Problem(record.name, "", f"{record.tar} must be there, got {got}; {REMAKE_SHARD}")
 
     def _check_sample(
         self,

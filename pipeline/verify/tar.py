@@ -28,7 +28,7 @@ def check_tar(
     """Yield what is wrong with an open tar; `check_members` is given each intact sample, extension to bytes.
 
     `suspects` are the keys with which the record itself has shown a problem: their samples are passed over, and nothing
-    is said of where the others lie. Raises OSError if the file cannot be read.
+    is said of where the others lie. Raises what the file raises.
     """
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file does
     size = file.seek(0, io.SEEK_END)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, WorkerError
+from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, StorageError, WorkerError
 from stages.hardware.float32_products import float32_products
 from stages.hardware.process import torch_threads
 from stages.settings import plain
@@ -133,7 +133,7 @@ class _Steps:
                 self._watch.started(done, steps)
                 while self._position.step < steps:
                     self._step(batches, log)
-        except (ShardCorrupt, NonFiniteLoss):
+        except (ShardCorrupt, StorageError, NonFiniteLoss):
             self._save()
             raise
         except KeyboardInterrupt:

@@ -35,7 +35,7 @@ def encode(
 ) -> None:
     """Encode a data set's images once, as the layer latents, for training. Run it again to go on after a stop."""
     from pipeline.config import ExecutionConfig
-    from pipeline.dataset.manifest import load_finished
+    from pipeline.dataset.manifest import load_dataset
     from pipeline.dataset.storage import Directory
     from pipeline.layer import base_config
     from stages.annotators.latents import LatentsConfig
@@ -43,7 +43,7 @@ def encode(
 
     environment = choose_environment(executor, ray_address, None)
     base = Directory(dataset)
-    below = base_config(base, load_finished(base))
+    below = base_config(base, load_dataset(base))
     execution = ExecutionConfig(
         device=device.value if device else "auto", workers=workers or 0, batch_size=batch_size or 0
     )

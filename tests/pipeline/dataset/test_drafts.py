@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.dataset.drafts import COMPARED_BYTES, NO_HARD_LINKS
 from pipeline.dataset.storage import Directory
-from stages.errors import ShardConflict, WorkerError
+from stages.errors import ShardConflict, StorageError, WorkerError
 
 LONG = bytes(2 * COMPARED_BYTES)
 
@@ -151,6 +151,6 @@ def test_a_link_that_fails_otherwise_is_no_reason_to_rename(tmp_path: Path, monk
 
     monkeypatch.setattr(os, "link", refuse)
     directory = Directory(str(tmp_path))
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(StorageError, match=r"a\.tar must be writable, got No space left on device; make room there"):
         publish(directory, b"mine")
     assert directory.names() == []

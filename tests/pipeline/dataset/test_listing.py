@@ -15,7 +15,7 @@ import pytest
 from pipeline.dataset.index import GROUP_KEYS, PARTS, ROWS_PER_GROUP, Index, IndexReader, open_index, read_rows
 from pipeline.dataset.listing import write_index
 from pipeline.dataset.storage import Directory
-from stages.errors import ManifestError, ShardConflict, SourceError
+from stages.errors import ManifestError, ShardConflict, SourceError, StorageError
 from stages.records import IndexRow, Reason
 from stages.sources.index.schema import NO_KEYPOINTS
 from stages.sources.laion.source import LaionSource
@@ -88,7 +88,7 @@ def test_only_the_part_of_the_rows_is_opened(directory: Directory, four: Index) 
         (directory / "index").remove(name)
     assert open_index(directory) == four
     assert keys(directory, four, 6, 9) == [6, 7, 8]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ManifestError, match=r"0000001\.parquet must be the part that index\.json names, got none on "):
         keys(directory, four, 5, 7)
 
 
@@ -244,7 +244,7 @@ def test_no_thread_is_left_after_all_rows_some_rows_and_an_error(sample: int, tm
     assert threads_that_list() == []
     failed.make()
     (tmp_path / "failed" / PARTS).write_text("a file where the folder goes")
-    with pytest.raises(FileExistsError) as error:
+    with pytest.raises(StorageError, match="File exists") as error:
         write_index(failed, source, 0, rows_per_part=100)
     assert threads_that_list() == [], "the traceback holds the generators that read ahead"
     assert error.traceback

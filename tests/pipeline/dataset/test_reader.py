@@ -83,7 +83,7 @@ def test_a_sample_says_what_the_source_said(data: Dataset) -> None:
 
 
 def test_a_layer_is_no_data_set(made: Path) -> None:
-    with pytest.raises(ManifestError, match=r"layers/canny must be a data set, got a layer of one; open the data set"):
+    with pytest.raises(ManifestError, match=r"layers/canny must be a data set, got a layer of one; name the data set"):
         open_dataset(made / "layers/canny")
 
 
