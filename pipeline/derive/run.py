@@ -10,9 +10,14 @@ from pipeline.environment import Environment
 from pipeline.run import Job, Summary, describe_dataset, run_job
 
 
-def select(dataset: Dataset, choice: Choice, out: Directory, environment: Environment) -> Summary:
-    """Make a data set of some samples, then its layers; raises what `plan_selection` and `prepare` raise."""
-    job = plan_selection(dataset, choice, out)
+def select(
+    dataset: Dataset, choice: Choice, out: Directory, environment: Environment, repeated: frozenset[str] = frozenset()
+) -> Summary:
+    """Make a data set of some samples, then its layers; raises what `plan_selection` and `prepare` raise.
+
+    Of the chosen samples those that are `repeated` are left out.
+    """
+    job = plan_selection(dataset, choice, repeated, out)
     summary = derive(job, environment)
     for layer in dataset.layers:
         run_job(plan_layer(dataset, layer, out, job), environment, lambda finished: None)

@@ -31,18 +31,22 @@ from pipeline.layer import base_config
 from pipeline.run import Job, claim
 from stages.errors import ConfigError, ShardCorrupt
 from stages.records import AnnotatedSample, EncodedSample, Rejection
+from stages.sources.index.dropped import with_dropped
+
+NEAR_DUPLICATE = "near_duplicate"
+"""Under which the index counts what was left out."""
 
 
-def plan_selection(dataset: Dataset, choice: Choice, out: Directory) -> Job:
-    """Write the index of the chosen samples into OUT and plan their shards.
+def plan_selection(dataset: Dataset, choice: Choice, repeated: frozenset[str], out: Directory) -> Job:
+    """Write the index of the chosen samples into OUT and plan their shards; those that are `repeated` are left out.
 
     Raises ConfigError if nothing is chosen or OUT lies in the data set, ShardConflict if OUT holds something else, and
     what the choice raises.
     """
     refuse_same_place(dataset.directory, out)
     config = base_config(dataset.directory, dataset.manifest)
-    rows = SelectedRows(dataset, choice, config.source.kind, config.source.base_uri)
-    if next(rows.batches(), None) is None:
+    rows = SelectedRows(dataset, choice, repeated, config.source.kind, config.source.base_uri)
+    if not any(batch.num_rows for batch in rows.batches()):
         raise ConfigError(
             f"the choice must be of at least one of {len(dataset)} samples of {dataset.directory}, got none"
         )
@@ -57,6 +61,7 @@ def plan_selection(dataset: Dataset, choice: Choice, out: Directory) -> Job:
         plans=plan_shards(index.rows, config.samples_per_shard),
         samples=index.rows,
         conditions=entries,
+        dropped=index.dropped,
         labels=dataset.manifest.labels,
         copied_under=dataset.manifest.numerics,
     )
@@ -79,12 +84,20 @@ def plan_layer(dataset: Dataset, layer: Part, out: Directory, below: Job) -> Job
     )
 
 
+def chosen_keys(dataset: Dataset, choice: Choice) -> Iterator[str]:
+    """Yield the keys of the chosen samples, in order."""
+    for batch in SelectedRows(dataset, choice, frozenset(), "", "").batches():
+        yield from batch.column("key").to_pylist()
+
+
 @dataclass(frozen=True, slots=True)
 class SelectedRows:
     """The rows of the chosen samples, as a source lists them."""
 
     dataset: Dataset
     choice: Choice
+    repeated: frozenset[str]
+    """The keys of samples that are left out, and counted as near-duplicates."""
     kind: str
     base_uri: str
 
@@ -101,7 +114,14 @@ class SelectedRows:
                 # A rejected row may have the key of a sample: duplicate_key.
                 is_sample = pc.and_(pc.is_in(table["key"], keys), pc.equal(table["rejected_reason"], ""))
                 chosen = table.filter(is_sample)
-                yield from chosen.filter(pa.array(np.asarray(self.choice(chosen)))).combine_chunks().to_batches()
+                yield self._without_repeated(chosen.filter(pa.array(np.asarray(self.choice(chosen)))))
+
+    def _without_repeated(self, chosen: pa.Table) -> pa.RecordBatch:
+        (batch,) = chosen.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], chosen.schema)]
+        if not self.repeated:
+            return batch
+        is_new = np.array([key not in self.repeated for key in batch.column("key").to_pylist()], np.bool_)
+        return with_dropped(batch.filter(pa.array(is_new)), {NEAR_DUPLICATE: int((~is_new).sum())})
 
 
 @dataclass(frozen=True, slots=True)

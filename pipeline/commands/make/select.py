@@ -4,16 +4,24 @@ Nothing heavy is imported at module level: `condset --help` loads this file.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.commands.interruption import resumable
-from pipeline.commands.options import Dataset, ExecutorName, choose_environment
+from pipeline.commands.options import Dataset as Location
+from pipeline.commands.options import ExecutorName, choose_environment
+from pipeline.commands.say import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.dataset.reader import Dataset
+    from pipeline.derive.choice import Choice
 
 
 def select(
-    dataset: Dataset,
+    dataset: Location,
     out: Annotated[
         list[str],
         typer.Option(
@@ -35,6 +43,16 @@ def select(
         ),
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Text file with one key on each line.")] = None,
+    distinct: Annotated[
+        bool, typer.Option("--distinct", help="Of images that look the same keep the first, over all parts together.")
+    ] = False,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out what looks like an image of this data set, such as the held-out one; repeatable."),
+    ] = None,
+    distance: Annotated[
+        int, typer.Option(min=0, max=16, help="Bits of 64 in which images that look the same may differ.")
+    ] = 4,
 ) -> None:
     """Take some samples of a data set, with its layers, byte for byte, into new ones."""
     from pipeline.commands.make.outcome import report
@@ -44,8 +62,10 @@ def select(
     from pipeline.derive.run import select as run
     from stages.errors import ConfigError
 
-    if where is None and split is None and keys is None:
-        raise ConfigError("select must have --where, --split or --keys, got none of them; say which samples")
+    if not (where or split or keys or distinct or unlike):
+        raise ConfigError(
+            "select must have --where, --split, --keys, --distinct or --unlike, got none of them; say which samples"
+        )
     parts: list[Choice] = [*parse_shares(split)] if split is not None else [All(())]
     if len(set(out)) != len(out):
         raise ConfigError(f"--out must be another directory for each part, got {out[0]} again; give each its own")
@@ -56,6 +76,27 @@ def select(
     chosen.check(opened)
     environment = choose_environment(ExecutorName.INLINE, None, None)
     with resumable("committed shards stay"):
+        repeated = frozenset[str]()
+        if distinct or unlike:
+            others = [open_dataset(other) for other in unlike or ()]
+            repeated = find_repeated(opened, chosen, others, distinct, distance)
         for directory, part in zip(out, parts, strict=True):
             made = Directory(directory)
-            report(made, run(opened, All((chosen, part)), made, environment))
+            report(made, run(opened, All((chosen, part)), made, environment, repeated))
+
+
+def find_repeated(
+    dataset: "Dataset", choice: "Choice", others: "Sequence[Dataset]", distinct: bool, distance_bits: int
+) -> frozenset[str]:
+    """Look at the chosen images and at all of other data sets, with a bar, and say how many look like one before."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from pipeline.derive.near_duplicates import near_duplicates
+
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("looking at images", total=sum(map(len, (dataset, *others))))
+        repeated = near_duplicates(dataset, choice, others, distinct, distance_bits, lambda: bar.advance(task))
+    say(f"{len(repeated)} near-duplicates are left out")
+    return repeated
