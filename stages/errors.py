@@ -11,7 +11,8 @@
     ├── TooManyRejected    so many samples were lost that an outage is likelier than bad data
     ├── ManifestError      dataset.json, shards.jsonl or the index cannot be used
     ├── CheckpointError    a training checkpoint cannot be used
-    └── NonFiniteLoss      training diverged
+    ├── NonFiniteLoss      training diverged
+    └── NonFinitePicture   a drawn picture is not made of numbers
 
 A message reads `<where> <what> must be <expected>, got <value>; <what to do>` and fits on one line: the command prints
 it without a traceback and exits with 2. A sample that cannot be used is no error: it is a `Rejection`.
@@ -64,3 +65,7 @@ class CheckpointError(CondsetError):
 
 class NonFiniteLoss(CondsetError):
     """The training loss is not a finite number any more."""
+
+
+class NonFinitePicture(CondsetError):
+    """What a base model drew has infinite or undefined pixels, which no picture file can hold."""

@@ -15,7 +15,7 @@ from stages.locations import with_home
 class Settings(BaseModel):
     """A frozen table of settings; the string under each field is its description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

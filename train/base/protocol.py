@@ -72,11 +72,15 @@ class FrozenDiffusion(Protocol):
         ...
 
     def decode_latents(self, latents_bchw: "Tensor") -> "Tensor":
-        """Decode scaled latents to (batch, 3, height, width) RGB in [-1, 1], float32, clamped."""
+        """Decode scaled latents to (batch, 3, height, width) RGB in [-1, 1], float32, clamped; nan if not finite."""
         ...
 
     def encode_captions(self, captions: Sequence[str]) -> "Tensor":
         """Encode captions to (batch, tokens, channels); what exceeds the text encoder's tokens is cut off."""
+        ...
+
+    def tokens_cut(self, caption: str) -> int:
+        """Count the tokens of a caption that exceed those of the text encoder, and are cut off."""
         ...
 
     def predict_noise(

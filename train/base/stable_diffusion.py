@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from stages.errors import WeightsError
 from stages.file_hash import file_sha256
 from train.base.config import StableDiffusionConfig
 from train.base.frozen_convolution import forget_inputs
+from train.base.noise_schedule import read_noise_schedule
 from train.base.progress_bars import progress_bars_hidden
 from train.base.protocol import FeatureShape, Posterior, Prediction
 
@@ -76,6 +77,9 @@ class StableDiffusion:
         self._parts = parts
         self._lock = threading.Lock()
         self._vae_is_placed = False
+        # A tokenizer without a length has one of 1e30.
+        longest = parts.text_encoder.config.max_position_embeddings
+        self._tokens = min(int(parts.tokenizer.model_max_length), int(longest))
         self._unet: Any = torch.compile(parts.unet) if running.compile else parts.unet
         self.latent_channels = int(parts.vae.config.latent_channels)
         self.latent_stride = 2 ** (len(parts.vae.config.block_out_channels) - 1)
@@ -106,21 +110,24 @@ class StableDiffusion:
     @torch.no_grad()
     def decode_latents(self, latents_bchw: Tensor) -> Tensor:
         images: Tensor = self._vae.decode(self._placed(latents_bchw / self.latent_scale)).sample
-        return images.float().clamp(-1, 1)
+        # A clamp would make white of what overflowed.
+        return torch.where(images.isfinite(), images.clamp(-1, 1), torch.nan).float()
 
     @torch.no_grad()
     def encode_captions(self, captions: Sequence[str]) -> Tensor:
         tokenizer = self._parts.tokenizer
         with self._lock:  # a fast tokenizer sets its padding anew at every call, and fails if it is in use
             tokens = tokenizer(
-                list(captions),
-                padding="max_length",
-                truncation=True,
-                max_length=tokenizer.model_max_length,
-                return_tensors="pt",
+                list(captions), padding="max_length", truncation=True, max_length=self._tokens, return_tensors="pt"
             )
         context: Tensor = self._parts.text_encoder(tokens.input_ids.to(self.device))[0]
         return context
+
+    def tokens_cut(self, caption: str) -> int:
+        tokenizer = self._parts.tokenizer
+        with self._lock:
+            needed = len(tokenizer(caption, verbose=False).input_ids)  # else it warns of what is counted here
+        return max(0, needed - self._tokens)
 
     def predict_noise(
         self, noisy_bchw: Tensor, timesteps_b: Tensor, context_bld: Tensor, features: Sequence[Tensor] | None
@@ -157,7 +164,7 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
 
     Raises WeightsError, naming the model and what is missing.
     """
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
     from stages.weights.vae_files import vae_directory, weights_file
@@ -174,7 +181,7 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
                 vae=_whole(AutoencoderKL, config.model, "vae", weights),
                 text_encoder=_whole(CLIPTextModel, config.model, "text_encoder", weights),
                 tokenizer=tokenizer,
-                scheduler=DDPMScheduler.from_pretrained(config.model, subfolder="scheduler", revision=config.revision),
+                scheduler=read_noise_schedule(config.model, config.revision),
                 vae_file=vae_file,
             )
         _refuse_others(parts)
@@ -201,10 +208,10 @@ def _refuse_others(parts: Parts) -> None:
     unet, text_width = parts.unet.config, parts.text_encoder.config.hidden_size
     for name, got, expected in (
         ("unet in_channels", unet.in_channels, [parts.vae.config.latent_channels]),  # inpainting models have nine
+        ("unet out_channels", unet.out_channels, [unet.in_channels]),  # a learned variance doubles them
         ("unet addition_embed_type", unet.addition_embed_type, [None]),  # Stable Diffusion XL's
         ("unet class_embed_type", unet.class_embed_type, [None]),
         ("unet cross_attention_dim", unet.cross_attention_dim, [text_width]),
-        ("scheduler prediction_type", parts.scheduler.config.prediction_type, get_args(Prediction)),
     ):
         if got not in expected:
             raise ValueError(f"{name} {got} where {' or '.join(map(str, expected))} can be trained on")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.options import DeviceName
+from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
 from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps
 from train.sampling.settings import SamplerSettings
@@ -76,7 +77,7 @@ def sample(
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("drawing", total=count * steps)
-        drawn = draw(job, lambda: bar.advance(task))
+        drawn = draw(job, say, lambda: bar.advance(task))
     first, last = drawn.pictures[0], drawn.pictures[-1]
     pictures = f"{first} is drawn" if first == last else f"{first} to {last.name} are drawn"
     print(f"{pictures}; {drawn.sheet} shows them side by side")

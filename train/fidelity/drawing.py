@@ -134,6 +134,7 @@ class Painter:
             noise,
             self._features(variant, pictures),
             drawing.sampler,
+            names=[f"{each.key}, {variant.name}, seed {seed}" for each, seed in zip(samples, seeds, strict=True)],
         )
         return list(drawn_bhwc)
 

@@ -21,6 +21,7 @@ from stages.hardware.float32_products import float32_products
 from stages.hardware.precision import Dtype, resolve_device
 from train.base.config import StableDiffusionConfig, model_name
 from train.base.load import load_base
+from train.base.protocol import FrozenDiffusion
 from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
 from train.fidelity.drawing import Drawing, DrawnMember
 from train.fidelity.extraction import Extraction
@@ -40,6 +41,7 @@ from train.fidelity.report import (
 from train.fidelity.scoring import scores_of
 from train.fidelity.sheet import write_sheet
 from train.fidelity.variants import WITH, variants_of
+from train.sampling.denoise import check_steps
 from train.sampling.settings import SamplerSettings
 
 LEAST_SAMPLES = 2
@@ -96,8 +98,8 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
         for data, run in zip(held_out.sets, runs, strict=True)
     ]
     _check_samples(job, held_out, fidelities)
-    drawing, vae_sha256 = _drawing(job, runs, held_out_config)
-    inputs = _inputs(job, held_out, drawing, vae_sha256)
+    drawing, base = _drawing(job, runs, held_out_config)
+    inputs = _inputs(job, held_out, drawing, base.vae_sha256())
     pictures = Pictures(job.out, drawing, fingerprint(inputs))
     extraction = Extraction(held_out, fidelities, pictures, job.execution, environment)
     extraction.check()
@@ -111,7 +113,9 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
     there = claim(job.out, report)
     if there is not None:
         return Evaluated(there, was_complete=True)
-    _warn(job, runs, held_out, environment.say)
+    captions = (held_out.members(sample)["txt"].decode() for sample in range(held_out.samples))
+    report = replace(report, captions_cut=sum(base.tokens_cut(caption) > 0 for caption in captions))
+    _warn(job, runs, held_out, report, environment.say)
     pictures.draw_missing(extraction.config(drawing.variants[0]), environment)
     finished = _measured(job, report, extraction, protocol)
     write_report(job.out, finished)
@@ -171,8 +175,10 @@ def _check_samples(job: EvaluationJob, held_out: HeldOut, fidelities: Sequence[F
             )
 
 
-def _drawing(job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutConfig) -> tuple[Drawing, str | None]:
-    """Settle what is drawn with which base, and hash the base's VAE; ConfigError if adapters and base do not fit."""
+def _drawing(
+    job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutConfig
+) -> tuple[Drawing, FrozenDiffusion]:
+    """Settle what is drawn with which base; ConfigError if adapters, steps and base do not fit together."""
     weights = job.weights or (1.0,) * len(runs)
     if len(weights) != len(runs):
         raise ConfigError(
@@ -182,6 +188,7 @@ def _drawing(job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutC
     diffusion = runs[0].config.diffusion if job.base is None else StableDiffusionConfig(model=job.base)
     base = load_base(diffusion, "cpu", "float32")  # to look at: the workers load their own
     check_base(runs, base, is_named=job.base is not None)
+    check_steps(base, job.sampler.steps, "--steps")
     drawing = Drawing(
         held_out=samples,
         adapters=tuple(run.adapter for run in runs),
@@ -191,7 +198,7 @@ def _drawing(job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutC
         sampler=job.sampler,
         dtype=job.dtype,
     )
-    return drawing, base.vae_sha256()
+    return drawing, base
 
 
 def _inputs(job: EvaluationJob, held_out: HeldOut, drawing: Drawing, vae_sha256: str | None) -> Inputs:
@@ -240,11 +247,19 @@ def _trained_on_it(runs: Sequence[EvaluatedRun], held_out: HeldOut) -> list[Path
     ]
 
 
-def _warn(job: EvaluationJob, runs: Sequence[EvaluatedRun], held_out: HeldOut, say: Callable[[str], None]) -> None:
+def _warn(
+    job: EvaluationJob,
+    runs: Sequence[EvaluatedRun],
+    held_out: HeldOut,
+    report: EvalReport,
+    say: Callable[[str], None],
+) -> None:
     for path in _trained_on_it(runs, held_out):
         say(f"warning: {path} was trained on {job.data}; samples that it never saw tell more")
     if held_out.samples < job.samples:
         say(f"{job.data} has {held_out.samples} samples, fewer than {job.samples}; taking them all")
+    if report.captions_cut:
+        say(f"{report.captions_cut} of {held_out.samples} captions are cut: they have more tokens than the base reads")
 
 
 def _drawn_on(pictures: Pictures) -> dict[str, str | int]:

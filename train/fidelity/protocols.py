@@ -7,6 +7,7 @@ Invariant: a figure depends on the pictures alone, not on the batches they come 
 but for two numbers each.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -107,11 +108,14 @@ class Networks:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolFigure:
-    """One number about all pictures, with the 95 % interval of its mean; FID is no mean and has none."""
+    """One number about all pictures, with the 95 % interval of its mean; FID is no mean and has none.
+
+    `value` is None if the pictures give no finite number.
+    """
 
     name: FigureName
     pictures: int
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
 
@@ -172,7 +176,8 @@ def figures(
     found: dict[str, ProtocolFigure] = {}
     for name in protocol.figures:
         if name is FigureName.FID and distance is not None:
-            found[name] = ProtocolFigure(name, number, distance.value())
+            value = distance.value()
+            found[name] = ProtocolFigure(name, number, value if math.isfinite(value) else None)
         else:
             found[name] = _mean(name, cosines[name], protocol.pictures_per_caption, seed)
     return found
@@ -184,6 +189,8 @@ def _mean(name: FigureName, cosines: Sequence[float], pictures_per_caption: int,
         sum(cosines[first : first + pictures_per_caption]) / pictures_per_caption
         for first in range(0, len(cosines), pictures_per_caption)
     ]
+    if not all(map(math.isfinite, by_caption)):
+        return ProtocolFigure(name, len(cosines), None)
     estimate = bootstrap(by_caption, seed, name)
     return ProtocolFigure(name, len(cosines), estimate.mean, estimate.low, estimate.high)
 

@@ -5,8 +5,10 @@
 Invariant: eval.json is written first with `complete` false, to claim the directory, and last with the figures.
 """
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -23,6 +25,8 @@ from train.runs.write_errors import explain_write_errors
 
 EVAL_FILE = "eval.json"
 SAMPLES_FILE = "samples.jsonl"
+NO_FIGURE = "-"
+"""In the table, where there is nothing to average."""
 EVAL_FORMAT = 2
 """Of eval.json, among its inputs: 2 since an evaluation may have several conditions."""
 
@@ -38,11 +42,13 @@ class MeasureFigure:
     name: str
     ideal: float
     samples: int
-    """That have something to measure."""
+    """That have something to measure, and scores that are numbers in every variant."""
     means: dict[str, Estimate]
     """By variant."""
     differences: dict[str, Estimate]
     """With the adapters minus each of the controls, paired by sample."""
+    not_finite: int = 0
+    """Further samples, left out because a score of theirs is infinite or undefined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class EvalReport:
     """Device, dtype and batch size of the drawing: what `auto` became."""
     complete: bool = False
     figures: list[MeasureFigure] = field(default_factory=list)
+    captions_cut: int = 0
+    """Samples whose caption has more tokens than the base's text encoder reads."""
     of_protocol: dict[str, dict[str, ProtocolFigure]] = field(default_factory=dict)
     """What the named protocol found: by variant, then by the figure's name."""
 
@@ -70,12 +78,14 @@ class EvalReport:
 def figures_of(
     condition: str, measures: Sequence[Measure], scores: ScoresOfVariants, variants: Sequence[Variant], seed: int
 ) -> list[MeasureFigure]:
-    """Average each measure of a condition over the samples that have it."""
+    """Average each measure of a condition over the samples that have it as a number in every variant."""
     figures = []
     for position, measure in enumerate(measures):
-        values = {
+        measured = {
             name: [each[position] for each in of_samples if each is not None] for name, of_samples in scores.items()
         }
+        finite = [all(map(math.isfinite, of_sample)) for of_sample in zip(*measured.values(), strict=True)]
+        values = {name: list(itertools.compress(each, finite)) for name, each in measured.items()}
         drawn = values[WITH]
         minus = {
             control.name: [one - other for one, other in zip(drawn, values[control.name], strict=True)]
@@ -87,8 +97,9 @@ def figures_of(
                 name=measure.name,
                 ideal=measure.ideal,
                 samples=len(drawn),
-                means={name: bootstrap(each, seed, measure.name) for name, each in values.items()},
-                differences={name: bootstrap(each, seed, measure.name) for name, each in minus.items()},
+                means={name: bootstrap(each, seed, measure.name) for name, each in values.items() if each},
+                differences={name: bootstrap(each, seed, measure.name) for name, each in minus.items() if each},
+                not_finite=len(finite) - len(drawn),
             )
         )
     return figures
@@ -142,7 +153,7 @@ def write_report(out: Path, report: EvalReport) -> None:
 
 def report_json(report: EvalReport) -> str:
     """Write a report as eval.json has it."""
-    return json.dumps(asdict(report), indent=2, ensure_ascii=False)
+    return json.dumps(asdict(report), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def write_samples(
@@ -151,17 +162,20 @@ def write_samples(
     measures: Mapping[str, Sequence[Measure]],
     scores: Mapping[str, ScoresOfVariants],
 ) -> None:
-    """Write samples.jsonl, one line a sample: what the figures are means of. Both mappings are by condition."""
+    """Write samples.jsonl, one line a sample: what the figures are means of. Both mappings are by condition.
+
+    A score that is infinite or undefined is null there.
+    """
     lines = []
     for number, key in enumerate(keys):
         line: dict[str, object] = {"key": key}
         for condition, of_variants in scores.items():
             found = {name: of_samples[number] for name, of_samples in of_variants.items()}
             line[condition] = {
-                measure.name: {name: each[position] for name, each in found.items() if each is not None}
+                measure.name: {name: _number(each[position]) for name, each in found.items() if each is not None}
                 for position, measure in enumerate(measures[condition])
             }
-        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+        lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
     with explain_write_errors(out / SAMPLES_FILE):
         (out / SAMPLES_FILE).write_text("".join(lines))
 
@@ -173,16 +187,31 @@ def report_table(report: EvalReport) -> str:
         figures = [figure for figure in report.figures if figure.condition == condition]
         rows = [(condition if len(report.runs) > 1 else "measure", *report.variants.values(), "samples")]
         for figure in figures:
-            means = (_interval(figure.means[name]) for name in report.variants)
+            means = (_interval(figure.means.get(name)) for name in report.variants)
             rows.append((f"{figure.name} ({figure.ideal:g} is best)", *means, str(figure.samples)))
-        controls = list(figures[0].differences) if figures else []
+        controls = list(dict.fromkeys(control for figure in figures for control in figure.differences))
         paired = [(f"{report.variants[WITH]} minus", *(report.variants[name] for name in controls))]
         for figure in figures:
-            paired.append((figure.name, *(_interval(figure.differences[name], "+") for name in controls)))
+            paired.append((figure.name, *(_interval(figure.differences.get(name), "+") for name in controls)))
         blocks += [text_lines(rows), text_lines(paired)]
     if report.of_protocol:
         blocks.append(text_lines(_protocol_rows(report)))
-    return "\n\n".join([*map("\n".join, blocks), f"means over samples [{LEVEL:.0%} interval, bootstrap]"])
+    notes = [f"means over samples [{LEVEL:.0%} interval, bootstrap]", *_left_out(report)]
+    return "\n\n".join([*map("\n".join, blocks), "\n".join(notes)])
+
+
+def _left_out(report: EvalReport) -> Iterator[str]:
+    """Say what no number was found for."""
+    for figure in report.figures:
+        if figure.not_finite:
+            yield (
+                f"{figure.condition}, {figure.name}: {figure.not_finite} of {figure.samples + figure.not_finite} "
+                f"samples are left out, whose scores are no numbers; they are null in {SAMPLES_FILE}"
+            )
+    for variant, found in report.of_protocol.items():
+        for name, each in found.items():
+            if each.value is None:
+                yield f"{name} of {report.variants[variant]} is no number over {each.pictures} pictures"
 
 
 def _protocol_rows(report: EvalReport) -> list[tuple[str, ...]]:
@@ -191,7 +220,9 @@ def _protocol_rows(report: EvalReport) -> list[tuple[str, ...]]:
     for name, first in next(iter(report.of_protocol.values())).items():
         cells = []
         for found in (report.of_protocol[variant][name] for variant in report.variants):
-            if found.low is None or found.high is None:
+            if found.value is None:
+                cells.append(NO_FIGURE)
+            elif found.low is None or found.high is None:
                 cells.append(f"{found.value:.3f}")
             else:
                 cells.append(_interval(Estimate(found.value, found.low, found.high)))
@@ -199,7 +230,13 @@ def _protocol_rows(report: EvalReport) -> list[tuple[str, ...]]:
     return rows
 
 
-def _interval(estimate: Estimate, sign: str = "") -> str:
+def _number(score: float) -> float | None:
+    return score if math.isfinite(score) else None
+
+
+def _interval(estimate: Estimate | None, sign: str = "") -> str:
+    if estimate is None:
+        return NO_FIGURE
     values = (round(value, 3) + 0.0 for value in (estimate.mean, estimate.low, estimate.high))  # + 0.0: no -0.000
     mean, low, high = (format(value, f"{sign}.3f") for value in values)
     return f"{mean} [{low}, {high}]"

@@ -36,7 +36,6 @@ class Optimization:
         self._network: nn.Module = adapter
         if torch.distributed.is_initialized():
             self._network = DistributedDataParallel(adapter)
-        on_gpu = base.device.type == "cuda"
         self._optimizer = torch.optim.AdamW(
             adapter.parameters(), config.lr, config.betas, weight_decay=config.weight_decay, fused=True
         )
@@ -44,7 +43,7 @@ class Optimization:
         self._schedule = get_scheduler(
             name, self._optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=max_steps
         )
-        self._scaler = torch.amp.GradScaler(base.device.type, enabled=on_gpu and base.dtype is torch.float16)
+        self._scaler = torch.amp.GradScaler(base.device.type, enabled=base.dtype is torch.float16)
         self.ema: AveragedModel | None = None
         if config.ema_decay is not None:
             self.ema = AveragedModel(
@@ -78,22 +77,26 @@ class Optimization:
         """Take one optimizer step with the gradients, and return their norm before clipping.
 
         Raises NonFiniteLoss if the norm is not finite; the weights have not changed then. With a loss scale, which
-        finds its size by overflowing, such a step is skipped.
+        finds its size by overflowing, such a step is skipped: weights, learning rate and average stay as they are,
+        and only the scale falls. Below 1 it is not the scale that overflows: NonFiniteLoss as well.
         """
         self._scaler.unscale_(self._optimizer)
         largest = self._config.max_grad_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.adapter.parameters(), largest))
-        if not (math.isfinite(norm) or self._scaler.is_enabled()):
+        is_taken = math.isfinite(norm)
+        if not (is_taken or (self._scaler.is_enabled() and self._scaler.get_scale() >= 1)):
             raise NonFiniteLoss(
                 f"the gradient of step {number} must be finite, got norm {norm}; lower optimizer.lr, or use "
                 'loop.dtype = "float32"'
             )
-        self._scaler.step(self._optimizer)
+        if is_taken:
+            self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        self._schedule.step()
-        if self.ema is not None:
-            self.ema.update_parameters(self.adapter)
+        if is_taken:
+            self._schedule.step()
+            if self.ema is not None:
+                self.ema.update_parameters(self.adapter)
         return norm
 
     def state(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from train.data.conditions import decode_condition
 from train.data.mix import MixedOrder, parse_data
 from train.data.order import SampleOrder
 from train.data.training_set import Joined, TrainingSet, open_training_sets, refuse_unlike
+from train.sampling.denoise import check_steps
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,8 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
         config.diffusion, loop.device, loop.dtype, loop.channels_last, loop.gradient_checkpointing, loop.compile
     )
     _check_base(sets, base, "--data")
+    if config.validation.preview_every:
+        check_steps(base, config.validation.preview_steps, "validation.preview_steps")
     adapter = build_adapter(config.adapter, channels, base.feature_shapes)
     if config.adapter.init is not None:
         from train.exchange.read import load_into

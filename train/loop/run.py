@@ -7,6 +7,7 @@ stopped anywhere and resumed ends with the same bytes as one that was not (on a 
 """
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from stages.errors import ConfigError, NonFiniteLoss, ShardCorrupt, StorageError, WorkerError
+from stages.errors import ConfigError, NonFiniteLoss, NonFinitePicture, ShardCorrupt, StorageError, WorkerError
 from stages.hardware.float32_products import float32_products
 from stages.hardware.process import torch_threads
 from stages.settings import plain
@@ -118,6 +119,11 @@ class _Steps:
         self._position = self._saved = position
         self._mid_step = False
         """A step may have changed the weights without being counted."""
+        self._captions_cut = 0
+        """Of the samples since the last line of metrics."""
+        self._told_of_cuts = False
+        self._skipped = 0
+        """Of the steps since then: in float16 the loss scale overflowed."""
         self._captions = CaptionCache(prepared.base, job.config.loop.caption_cache)
         self._samples_a_step = job.config.loop.batch_size * job.config.loop.accumulation * worker.count
         self.throughput = Throughput(self._samples_a_step)
@@ -171,6 +177,9 @@ class _Steps:
             loss = self._optimization.accumulate(parts, self._captions, step)
         self._mid_step = True
         grad_norm = self._optimization.apply(step)
+        self._skipped += not math.isfinite(grad_norm)
+        captions = (caption for part in parts for caption in part.captions)
+        self._captions_cut += sum(self._prepared.base.tokens_cut(caption) > 0 for caption in captions)
         self._position = Position(step, self._position.samples + self._samples_a_step)
         self._mid_step = False
         self.throughput.stepped(loss, waited)
@@ -179,7 +188,7 @@ class _Steps:
         if step % loop.log_every == 0 or last:
             values = self.throughput.take()
             values["loss"] = self._worker.sum(values["loss"]) / self._worker.count
-            values |= {"learning_rate": learning_rate, "grad_norm": grad_norm}
+            values |= {"learning_rate": learning_rate, "grad_norm": grad_norm} | self._counted()
             values["epoch"] = self._position.samples / self._prepared.read.order.samples
             if log:
                 log.write(step, values)
@@ -188,6 +197,18 @@ class _Steps:
                 self._validate_and_preview(step, last, log)
             if step % loop.checkpoint_every == 0 or last:
                 self._save()
+
+    def _counted(self) -> dict[str, float]:
+        """Take what was counted since the last line of metrics, of all workers, if there was any."""
+        counts = {"captions_cut": self._worker.sum(self._captions_cut), "skipped_steps": float(self._skipped)}
+        self._captions_cut = self._skipped = 0
+        if counts["captions_cut"] and not self._told_of_cuts:
+            self._told_of_cuts = True
+            self._watch.say(
+                f"{counts['captions_cut']:.0f} captions were cut by step {self._position.step}, which have more tokens "
+                "than the base model reads; metrics.jsonl counts them"
+            )
+        return {name: count for name, count in counts.items() if count}
 
     def _validate_and_preview(self, step: int, last: bool, log: MetricsLog) -> None:
         """Measure and draw what the adapter does, if it is time to."""
@@ -203,14 +224,12 @@ class _Steps:
             read = prepared.held_out or prepared.read
             samples = min(settings.preview_samples, read.order.samples)
             path = self._job.run / PREVIEWS / f"step-{step:07d}.png"
-            picture = draw_preview(
-                prepared.base,
-                adapter,
-                read,
-                samples,
-                SamplerSettings(settings.preview_steps, settings.guidance),
-                settings.preview_seeds,
-            )
+            sampler = SamplerSettings(settings.preview_steps, settings.guidance)
+            try:
+                picture = draw_preview(prepared.base, adapter, read, samples, sampler, settings.preview_seeds)
+            except NonFinitePicture as error:  # the loss is finite, and days of training are worth more than a look
+                self._watch.say(f"no preview of step {step}: {error}")
+                return
             with explain_write_errors(path):
                 path.parent.mkdir(exist_ok=True)
                 picture.save(path)

@@ -15,13 +15,12 @@ import numpy as np
 from PIL import Image
 
 from stages.errors import ConfigError
-from stages.image.crop import ImageConfig
-from stages.image.decode import decode_image
-from stages.records import Condition, Rejection, UInt8Array
+from stages.records import Condition, UInt8Array
 from train.config import TrainConfig
-from train.data.conditions import ConditionsConfig, binarise, decode_condition
+from train.data.conditions import ConditionsConfig, binarise
 from train.exchange.read import LoadedAdapter, read_adapter, run_config
 from train.runs.directory import RUN_FILE, RunFile, read_run
+from train.sampling.condition_file import read_picture
 
 KINDS = tuple(condition for condition in Condition if condition is not Condition.LATENTS)
 
@@ -90,7 +89,6 @@ def open_control(control: Control) -> OpenedControl:
 
     Raises ConfigError if the picture cannot be decoded or the kind is wrong or missing, and what `read_adapter` raises.
     """
-    picture = read_picture(control.condition)
     adapter = read_adapter(control.adapter)
     run = _run(control.adapter)
     if control.kind and adapter.condition and control.kind is not adapter.condition:
@@ -99,6 +97,7 @@ def open_control(control: Control) -> OpenedControl:
             f"{control.kind}; leave it out"
         )
     kind = control.kind or adapter.condition
+    picture = read_picture(control.condition, kind)
     if kind is None and adapter.in_channels == 1 and not _is_binary(as_grey(picture)):
         raise ConfigError(
             f"--condition-kind must be given for {control.adapter}, which does not say what it was trained on, because "
@@ -106,24 +105,6 @@ def open_control(control: Control) -> OpenedControl:
         )
     settings = run.config.conditions if run else ConditionsConfig()
     return OpenedControl(control, adapter, run, kind, as_seen(picture, kind, settings, adapter.in_channels))
-
-
-def read_picture(path: Path) -> UInt8Array:
-    """Decode an image file, upright, to (height, width, 3) RGB; grey of 16 bits to (height, width), as in training.
-
-    Raises ConfigError if it cannot be decoded.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"--condition {path} must be a picture, got {type(error).__name__}; correct the path"
-        ) from None
-    decoded = decode_image(str(path), content, ImageConfig())
-    if isinstance(decoded, Rejection):
-        raise ConfigError(f"--condition {path} must be a JPEG, PNG, WebP or GIF, got {decoded.detail}; convert it")
-    is_grey_of_16_bits = content.startswith(b"\x89PNG") and content[24:26] == b"\x10\x00"  # depth, colour type
-    return decode_condition(content, str(path)) if is_grey_of_16_bits else decoded
 
 
 def as_seen(picture: UInt8Array, kind: Condition | None, settings: ConditionsConfig, channels: int) -> UInt8Array:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.errors import ConfigError, NonFinitePicture
 from stages.randomness import random_for
 from stages.records import UInt8Array
 from train.base.protocol import FrozenDiffusion
@@ -30,10 +31,24 @@ def sample_pictures(
     sampler: SamplerSettings,
     negative_caption: str = "",
     stepped: Callable[[], object] | None = None,
+    names: Sequence[str] = (),
 ) -> UInt8Array:
-    """Draw one picture for each caption; returns (batch, height, width, 3) RGB. The arguments are `denoise`'s."""
+    """Draw one picture for each caption; returns (batch, height, width, 3) RGB. The other arguments are `denoise`'s.
+
+    Raises NonFinitePicture, by its name in `names` or else its number, if one is not made of numbers.
+    """
     drawn = denoise(base, captions, latents_bchw, features, sampler, negative_caption, stepped)
     pictures = (base.decode_latents(drawn) + 1) * 127.5
+    # Latents too: a decoder may make numbers of those that are none.
+    finite_b = drawn.isfinite().flatten(1).all(1) & pictures.isfinite().flatten(1).all(1).to(drawn.device)
+    for number, is_finite in enumerate(finite_b.tolist()):
+        if not is_finite:
+            name = names[number] if names else f"number {number}"
+            raise NonFinitePicture(
+                f"the picture of {name}, {captions[number][:80]!r}, must be finite, got inf or nan in "
+                f"{str(base.dtype).removeprefix('torch.')}; use the dtype float32 or bfloat16, lower the guidance, or "
+                "look at the weights of base and adapters"
+            )
     pictures_bhwc: UInt8Array = pictures.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return pictures_bhwc
 
@@ -80,11 +95,24 @@ def starting_noise(base: FrozenDiffusion, seeds: Sequence[int], width_pixels: in
     return torch.from_numpy(np.stack(noise))
 
 
+def check_steps(base: FrozenDiffusion, steps: int, setting: str) -> None:
+    """Refuse more steps than a base has time steps; ConfigError names the `setting` that asked for them.
+
+    DDIM begins one time step late (steps_offset): with as many steps as there are, it would begin beyond the last.
+    """
+    most = len(base.alphas_cumprod) - 1
+    if steps > most:
+        raise ConfigError(
+            f"{setting} must be at most {most} for a base model of {most + 1} time steps, got {steps}; take fewer"
+        )
+
+
 def _scheduler(base: FrozenDiffusion, steps: int) -> "DDIMScheduler":
-    """DDIM as Stable Diffusion's pipelines set it."""
+    """DDIM as Stable Diffusion's pipelines set it, over the base model's own time steps."""
     from diffusers import DDIMScheduler
 
     scheduler = DDIMScheduler(
+        num_train_timesteps=len(base.alphas_cumprod),
         trained_betas=_betas(base),
         clip_sample=False,
         set_alpha_to_one=False,

@@ -28,7 +28,7 @@ from train.base.config import AnyDiffusion, StableDiffusionConfig, model_name
 from train.base.load import load_base
 from train.base.protocol import FeatureShape, FrozenDiffusion, shapes_text
 from train.sampling.controls import Control, OpenedControl, open_control
-from train.sampling.denoise import sample_pictures, starting_noise
+from train.sampling.denoise import check_steps, sample_pictures, starting_noise
 from train.sampling.grid import GridRow, draw_grid
 from train.sampling.settings import SamplerSettings
 
@@ -71,11 +71,13 @@ class DrawnPictures:
     """The condition pictures and the first of the pictures, side by side."""
 
 
-def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> DrawnPictures:
+def sample(job: SampleJob, say: Callable[[str], None], stepped: Callable[[], object] | None = None) -> DrawnPictures:
     """Draw pictures; each is written when it is done, and `stepped` is called after each step of each.
 
+    `say` is told what of the texts the base does not read.
+
     Raises ConfigError for options that do not go together, files that exist already and a base that does not take the
-    adapters' features; CheckpointError or WeightsError for an adapter or a base that cannot be read.
+    adapters' features; CheckpointError or WeightsError for an adapter or a base that cannot be read; NonFinitePicture.
     """
     drawn = _new_files(job)
     controls = [open_control(control) for control in job.controls]
@@ -83,13 +85,20 @@ def sample(job: SampleJob, stepped: Callable[[], object] | None = None) -> Drawn
     diffusion = _choose_base(job, controls)
     base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
     _check_base(job, controls, base, name)
+    check_steps(base, job.sampler.steps, "--steps")
     _check_multiples("--size", (width, height), base.feature_shapes)
+    for where, text in (("the prompt", job.prompt), ("--negative", job.negative)):
+        if cut := base.tokens_cut(text):
+            say(f"{where} is cut: its last {cut} tokens are more than {name} reads")
     pictures: list[UInt8Array] = []
     with float32_products(base.device.type):
         features = _features(base, controls)
         for seed, file in zip(_seeds(job), drawn.pictures, strict=True):
             noise = starting_noise(base, [seed], width, height)
-            picture = sample_pictures(base, [job.prompt], noise, features, job.sampler, job.negative, stepped)[0]
+            name_of_seed = [f"seed {seed}"]
+            (picture,) = sample_pictures(
+                base, [job.prompt], noise, features, job.sampler, job.negative, stepped, name_of_seed
+            )
             _save(Image.fromarray(picture), file, _recipe(job, name, seed))
             if len(pictures) < SHEET_PICTURES:
                 pictures.append(picture)

@@ -6,7 +6,7 @@ Nothing heavy is imported: `condset --help` loads this file.
 from dataclasses import dataclass
 
 MAX_STEPS = 999
-"""Of 1000 time steps: DDIM begins one step late (steps_offset), and with all of them would begin beyond the last."""
+"""Of the 1000 time steps that nearly every base has; `denoise.check_steps` knows those of the one at hand."""
 
 
 @dataclass(frozen=True, slots=True)

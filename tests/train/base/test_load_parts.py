@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from stages.errors import WeightsError
 from train.base.config import StableDiffusionConfig
 from train.base.stable_diffusion import Parts, load_parts
+
+TRAINED_ON = r"where DDPM's betas with epsilon or v_prediction can be trained on"
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder", "tokenizer", "scheduler"])
@@ -70,6 +73,7 @@ def test_weights_that_lack_a_parameter_are_not_made_up(part: str, file: str, own
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"out_channels": 8}, "unet out_channels 8 where 4 can be trained on"),
         ({"in_channels": 9}, "unet in_channels 9 where 4 can be trained on"),
         ({"class_embed_type": "timestep"}, "unet class_embed_type timestep where None can be trained on"),
         ({"cross_attention_dim": 24}, r"unet cross_attention_dim 24 where \d+ can be trained on"),
@@ -87,5 +91,58 @@ def test_a_unet_of_another_family_is_refused(
 def test_a_model_that_predicts_the_picture_itself_is_refused(own_model: Path) -> None:
     file = own_model / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "sample"}))
-    with pytest.raises(WeightsError, match="prediction_type sample where epsilon or v_prediction can be trained on"):
+    with pytest.raises(WeightsError, match=f"scheduler DDPMScheduler with prediction_type sample {TRAINED_ON}"):
         load_parts(StableDiffusionConfig(model=str(own_model)))
+
+
+NO_BETAS = {"beta_start": None, "beta_end": None, "beta_schedule": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "got"),
+    [
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "FlowMatchEulerDiscreteScheduler which has no betas"),
+        ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, "FlowMatchHeunDiscreteScheduler which has no betas"),
+        ({"_class_name": "EDMEulerScheduler"}, "EDMEulerScheduler which has no betas"),
+        ({"_class_name": "CMStochasticIterativeScheduler"}, "CMStochasticIterativeScheduler which has no betas"),
+        ({"_class_name": "TheirOwnScheduler"}, "TheirOwnScheduler which diffusers does not know"),
+        ({"_class_name": "PNDMScheduler"} | NO_BETAS, "PNDMScheduler without betas"),
+        (
+            {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True},
+            "UniPCMultistepScheduler with use_flow_sigmas True",
+        ),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"},
+            "EulerDiscreteScheduler with timestep_type continuous",
+        ),
+        (
+            {"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "flow_prediction"},
+            "DPMSolverMultistepScheduler with prediction_type flow_prediction",
+        ),
+    ],
+)
+def test_a_model_that_was_not_trained_as_ddpm_trains_is_refused(
+    changes: dict[str, Any], got: str, own_model: Path
+) -> None:
+    change_scheduler(own_model, changes)
+    with pytest.raises(WeightsError, match=f"got ValueError: scheduler {got} {TRAINED_ON}; give a directory"):
+        load_parts(StableDiffusionConfig(model=str(own_model)))
+
+
+@pytest.mark.parametrize("sampler", ["PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler"])
+def test_a_sampler_of_the_same_betas_may_be_named(sampler: str, own_model: Path, loaded: Parts) -> None:
+    change_scheduler(own_model, {"_class_name": sampler, "prediction_type": "epsilon", "timestep_type": "discrete"})
+    parts = load_parts(StableDiffusionConfig(model=str(own_model)))
+    assert parts.scheduler.config.prediction_type == "epsilon"
+    assert torch.equal(parts.scheduler.alphas_cumprod, loaded.scheduler.alphas_cumprod)
+
+
+def test_betas_that_are_listed_are_taken(own_model: Path) -> None:
+    change_scheduler(own_model, {"trained_betas": [0.1, 0.2, 0.3]} | NO_BETAS)
+    parts = load_parts(StableDiffusionConfig(model=str(own_model)))
+    torch.testing.assert_close(parts.scheduler.alphas_cumprod, torch.tensor([0.9, 0.72, 0.504]))
+
+
+def change_scheduler(model: Path, changes: dict[str, Any]) -> None:
+    file = model / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))

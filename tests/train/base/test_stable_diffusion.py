@@ -184,6 +184,33 @@ def test_captions_are_encoded_as_by_transformers(tiny_base: StableDiffusion) -> 
     assert torch.equal(tiny_base.encode_captions([f"{long} a blue square"]), tiny_base.encode_captions([long]))
 
 
+@pytest.mark.parametrize("length", [None, 10**6, 77, 12])
+def test_a_tokenizer_is_read_to_the_end_of_its_text_encoder(
+    length: int | None, own_model: Path, tiny_base: StableDiffusion
+) -> None:
+    file = own_model / "tokenizer" / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    settings.pop("model_max_length")
+    file.write_text(json.dumps(settings | ({} if length is None else {"model_max_length": length})))
+    base = StableDiffusion(load_parts(StableDiffusionConfig(model=str(own_model))), Running())
+    tokens = min(length or 77, 77)
+    assert base.encode_captions([" ".join(["circle"] * 100)]).shape == (1, tokens, 64)
+    if tokens == 77:
+        assert torch.equal(base.encode_captions(CAPTIONS), tiny_base.encode_captions(CAPTIONS))
+
+
+@pytest.mark.parametrize(
+    ("caption", "cut"), [("", 0), ("a red circle", 0), ("circle " * 75, 0), ("circle " * 76, 1), ("雪" * 100, 225)]
+)
+def test_what_of_a_caption_is_cut_is_counted(
+    caption: str, cut: int, tiny_base: StableDiffusion, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert tiny_base.tokens_cut(caption) == cut
+    tiny_base.encode_captions([caption])
+    assert tiny_base.tokens_cut(caption) == cut
+    assert not caplog.records
+
+
 def test_every_scale_of_the_encoder_takes_features(tiny_base: StableDiffusion) -> None:
     assert tiny_base.feature_shapes == tuple(FeatureShape(*each) for each in [(32, 8), (64, 16), (96, 32), (96, 64)])
 

@@ -133,7 +133,7 @@ def test_a_picture_is_the_one_that_condset_sample_draws(done: Evaluated, job: Ev
             dtype="float32",
         )
         with torch_threads(1):
-            (drawn,) = sample(alone).pictures
+            (drawn,) = sample(alone, print).pictures
         found_hwc = decode_stored(picture(job.out, "0000000", 1)[f"{variant}.png"])
         with Image.open(drawn) as expected:
             np.testing.assert_array_equal(found_hwc, np.asarray(expected))

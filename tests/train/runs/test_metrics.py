@@ -1,6 +1,7 @@
 """The numbers of a run read as if it had never stopped, in metrics.jsonl and in TensorBoard."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,16 @@ def test_tensorboard_too_forgets_the_steps_that_were_lost(tmp_path: Path) -> Non
     write(tmp_path, 0, range(10, 60, 10), loss=0.5)
     write(tmp_path, 30, range(40, 50, 10), loss=0.25)
     assert scalars(tmp_path, "loss") == {10: 0.5, 20: 0.5, 30: 0.5, 40: 0.25}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_null_and_said(value: float, tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, 0)
+    log.write(1, {"loss": 1.0, "grad_norm": value})
+    log.close()
+    line = (tmp_path / METRICS_FILE).read_text()
+    assert line == f'{{"step": 1, "loss": 1.0, "grad_norm": null, "not_finite": {{"grad_norm": "{value}"}}}}\n'
+    assert read_metrics(tmp_path) == [{"step": 1, "loss": 1.0}]
+    MetricsLog(tmp_path, 1).close()
+    assert (tmp_path / METRICS_FILE).read_text() == line
+    assert scalars(tmp_path, "loss") == {1: 1.0}

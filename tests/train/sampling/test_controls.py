@@ -16,7 +16,8 @@ from tests.train.tiny_runs import random_picture, save_picture
 from train.data.conditions import ConditionsConfig, condition_of_visit, decode_condition
 from train.data.visit import Visit
 from train.exchange.export import export_run
-from train.sampling.controls import Control, as_grey, as_seen, open_control, pair_controls, read_picture
+from train.sampling.condition_file import read_picture
+from train.sampling.controls import Control, as_grey, as_seen, open_control, pair_controls
 
 KINDS = [condition for condition in Condition if condition is not Condition.LATENTS]
 LEVELS = np.arange(256, dtype=np.uint8).repeat(16).reshape(64, 64)
@@ -76,14 +77,14 @@ def test_a_stored_condition_is_seen_as_in_training(
     (tmp_path / "condition.png").write_bytes(content)
     settings = ConditionsConfig(sketch_threshold=0.25)
     trained = condition_of_visit(decode_condition(content, "x"), kind, settings, channels, Visit(0, 0))
-    seen = as_seen(read_picture(tmp_path / "condition.png"), kind, settings, channels)
+    seen = as_seen(read_picture(tmp_path / "condition.png", None), kind, settings, channels)
     assert np.array_equal(seen, trained)
 
 
 def test_sixteen_bits_are_rounded_as_in_training(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (64, 64), np.uint16)
     Image.fromarray(deep).save(tmp_path / "depth.png")
-    read = read_picture(tmp_path / "depth.png")
+    read = read_picture(tmp_path / "depth.png", None)
     assert np.array_equal(read, np.round(deep / 65535 * 255))
     assert np.array_equal(read, decode_condition((tmp_path / "depth.png").read_bytes(), "x"))
     assert as_seen(read, Condition.DEPTH, ConditionsConfig(), 3).shape == (3, 64, 64)
@@ -93,13 +94,13 @@ def test_a_photograph_is_read_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     Image.fromarray(random_picture(0, 128, 64)).save(tmp_path / "photo.jpg", exif=exif)
-    assert read_picture(tmp_path / "photo.jpg").shape == (128, 64, 3)
+    assert read_picture(tmp_path / "photo.jpg", None).shape == (128, 64, 3)
 
 
 def test_an_indexed_picture_is_seen_in_its_colours(tmp_path: Path) -> None:
     picture = random_picture(0)
     Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(tmp_path / "labels.png")
-    assert np.array_equal(read_picture(tmp_path / "labels.png"), picture)
+    assert np.array_equal(read_picture(tmp_path / "labels.png", None), picture)
 
 
 def test_a_coloured_picture_is_grey_to_an_adapter_of_one_channel() -> None:
@@ -170,13 +171,13 @@ def test_a_kind_that_the_adapter_was_not_trained_on_is_refused(tmp_path: Path) -
 
 def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--condition \S+none\.png must be a picture, got FileNotFoundError; "):
-        read_picture(tmp_path / "none.png")
+        read_picture(tmp_path / "none.png", None)
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(
         ConfigError,
         match=r"^--condition \S+text\.png must be a JPEG, PNG, WebP or GIF, got expected JPEG, .*; convert it$",
     ):
-        read_picture(tmp_path / "text.png")
+        read_picture(tmp_path / "text.png", None)
 
 
 def test_an_adapter_that_is_none_is_refused(tmp_path: Path) -> None:

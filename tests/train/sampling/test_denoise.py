@@ -9,11 +9,12 @@ import torch
 from diffusers import DDIMScheduler, MultiAdapter, StableDiffusionAdapterPipeline
 from torch import Tensor, nn
 
+from stages.errors import ConfigError, NonFinitePicture
 from train.adapters.spatial import AdapterConfig, build_adapter, compose
 from train.base.protocol import Prediction
 from train.base.stable_diffusion import Running, StableDiffusion
 from train.base.tiny import noise_schedule
-from train.sampling.denoise import denoise, sample_pictures, starting_noise
+from train.sampling.denoise import check_steps, denoise, sample_pictures, starting_noise
 from train.sampling.settings import MAX_STEPS, SamplerSettings
 
 CAPTIONS = ["a red circle", "a blue square on the grass"]
@@ -219,3 +220,66 @@ def test_a_seed_gives_its_noise_whatever_is_drawn_with_it(tiny_base: StableDiffu
     many = starting_noise(tiny_base, range(64), 128, 64)
     assert abs(float(many.mean())) < 0.02
     assert abs(float(many.std()) - 1) < 0.02
+
+
+def with_time_steps(base: StableDiffusion, time_steps: int) -> StableDiffusion:
+    """The same networks, trained with so many time steps."""
+    parts = base.parts
+    scheduler = type(parts.scheduler).from_config(parts.scheduler.config, num_train_timesteps=time_steps)
+    return StableDiffusion(replace(parts, scheduler=scheduler), Running())
+
+
+@pytest.mark.parametrize("time_steps", [50, 400, 2000])
+def test_the_steps_are_spread_over_the_time_steps_of_the_base(
+    time_steps: int, tiny_base: StableDiffusion, noise: Tensor
+) -> None:
+    base = with_time_steps(tiny_base, time_steps)
+    asked: list[int] = []
+    hook = base.parts.unet.register_forward_pre_hook(lambda unet, arguments: asked.append(int(arguments[1][0])))
+    drawn = denoise(base, CAPTIONS, noise, None, SamplerSettings(4, 1.0))
+    hook.remove()
+    assert asked == [part * (time_steps // 4) + 1 for part in (3, 2, 1, 0)]
+    scheduler = DDIMScheduler.from_config(
+        base.parts.scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1
+    )
+    scheduler.set_timesteps(4)
+    theirs = noise
+    with torch.no_grad():
+        context = base.encode_captions(CAPTIONS)
+        for timestep in scheduler.timesteps:
+            predicted = base.predict_noise(theirs, torch.full((2,), int(timestep)), context, None)
+            theirs = scheduler.step(predicted, timestep, theirs).prev_sample
+    torch.testing.assert_close(drawn, theirs, rtol=0, atol=ROUNDING)
+
+
+def test_more_steps_than_time_steps_are_refused(tiny_base: StableDiffusion, noise: Tensor) -> None:
+    base = with_time_steps(tiny_base, 4)
+    with pytest.raises(
+        ConfigError, match=r"^--steps must be at most 3 for a base model of 4 time steps, got 4; take fewer$"
+    ):
+        check_steps(base, 4, "--steps")
+    check_steps(base, 3, "--steps")
+    assert denoise(base, CAPTIONS, noise, None, SamplerSettings(3, 1.0)).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("network", ["unet", "vae"])
+def test_a_picture_that_is_not_made_of_numbers_is_no_black_one(
+    network: str, value: float, tiny_base: StableDiffusion, noise: Tensor
+) -> None:
+    last: nn.Module = tiny_base.parts.unet.conv_out if network == "unet" else tiny_base.parts.vae.decoder.conv_out
+
+    def spoil(module: nn.Module, arguments: Any, output: Tensor) -> Tensor:
+        output[-1, :, 0, 0] = value
+        return output
+
+    hook = last.register_forward_hook(spoil)
+    try:
+        with pytest.raises(
+            NonFinitePicture,
+            match=r"^the picture of seed 1, 'a blue square on the grass', must be finite, got inf or nan in float32; "
+            "use the dtype float32 or bfloat16, lower the guidance, or look at the weights of base and adapters$",
+        ):
+            sample_pictures(tiny_base, CAPTIONS, noise, None, UNGUIDED, names=["seed 0", "seed 1"])
+    finally:
+        hook.remove()

@@ -1,6 +1,8 @@
 """Pictures from files: a seed's own bytes, adapters that add up, and refusals before anything is drawn."""
 
 import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from stages.errors import ConfigError
+from stages.errors import ConfigError, NonFinitePicture
 from stages.records import UInt8Array
 from tests.train.small_runs import write_run
 from tests.train.tiny_runs import random_picture, save_parts, save_picture, write_tiny_run
@@ -78,7 +80,7 @@ def assert_like(ours: UInt8Array, theirs: UInt8Array) -> None:
 def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp_path: Path) -> None:
     steps: list[None] = []
     job = workshop.job(tmp_path / "new" / "out", workshop.controls[0], sampler=replace(SAMPLER, seed=5), count=2)
-    drawn = sample(job, lambda: steps.append(None))
+    drawn = sample(job, print, lambda: steps.append(None))
     assert [file.name for file in drawn.pictures] == ["0000005.png", "0000006.png"]
     assert drawn.sheet == job.out / "sheet-0000005.png"
     assert sorted(job.out.iterdir()) == sorted([*drawn.pictures, drawn.sheet])
@@ -88,7 +90,7 @@ def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp
     first, second = map(pixels, drawn.pictures)
     assert not np.array_equal(first, second)
 
-    alone = sample(replace(job, out=tmp_path / "alone", sampler=replace(SAMPLER, seed=6), count=1))
+    alone = sample(replace(job, out=tmp_path / "alone", sampler=replace(SAMPLER, seed=6), count=1), print)
     assert alone.pictures[0].read_bytes() == drawn.pictures[1].read_bytes()
 
     with Image.open(drawn.pictures[1]) as image:
@@ -111,7 +113,7 @@ def test_pictures_of_a_run_have_their_seeds_and_its_size(workshop: Workshop, tmp
 def test_two_adapters_add_up_with_their_weights(workshop: Workshop, tmp_path: Path) -> None:
     color, keypose = workshop.controls
     controls = (replace(color, weight=0.75), replace(keypose, weight=0.5))
-    both = pixels(sample(workshop.job(tmp_path, *controls)).pictures[0])
+    both = pixels(sample(workshop.job(tmp_path, *controls), print).pictures[0])
     assert_like(both, workshop.expected([0.75, 0.5], 0))
     for single in ([1.0, 0.0], [0.0, 1.0]):
         assert abs(both.astype(int) - workshop.expected(single, 0)).max() > 1
@@ -121,7 +123,7 @@ def test_without_weight_or_activity_the_base_is_alone(workshop: Workshop, tmp_pa
     alone = workshop.job(tmp_path / "alone", base=str(workshop.model), size_pixels=(128, 64))
     weightless = workshop.job(tmp_path / "weightless", replace(workshop.controls[0], weight=0.0))
     never = workshop.job(tmp_path / "never", workshop.controls[0], sampler=replace(SAMPLER, active_share=0.0))
-    first, *others = (pixels(sample(job).pictures[0]) for job in (alone, weightless, never))
+    first, *others = (pixels(sample(job, print).pictures[0]) for job in (alone, weightless, never))
     for other in others:
         assert np.array_equal(other, first)
 
@@ -130,7 +132,7 @@ def test_the_share_and_the_negative_prompt_reach_the_sampler(workshop: Workshop,
     half = replace(SAMPLER, active_share=0.5)
     job = workshop.job(tmp_path, workshop.controls[0], sampler=half, negative="a blue square")
     expected = workshop.expected([1.0, 0.0], 0, half, negative="a blue square")
-    assert_like(pixels(sample(job).pictures[0]), expected)
+    assert_like(pixels(sample(job, print).pictures[0]), expected)
 
 
 def test_a_run_may_be_drawn_with_a_base_that_is_named(workshop: Workshop, tmp_path: Path) -> None:
@@ -142,9 +144,9 @@ def test_a_run_may_be_drawn_with_a_base_that_is_named(workshop: Workshop, tmp_pa
         match=rf"^--adapter {other} must be drawn with the base that it was trained on, "
         rf"{workshop.base.identity[:12]}, got tiny, [0-9a-f]{{12}}; give --base to choose it or another$",
     ):
-        sample(workshop.job(tmp_path / "out", control))
+        sample(workshop.job(tmp_path / "out", control), print)
     assert not (tmp_path / "out").exists()
-    named = sample(workshop.job(tmp_path / "out", control, base=str(workshop.model)))
+    named = sample(workshop.job(tmp_path / "out", control, base=str(workshop.model)), print)
     assert_like(pixels(named.pictures[0]), workshop.expected([1.0, 0.0], 0))
 
 
@@ -158,7 +160,8 @@ def test_a_base_that_does_not_take_the_features_is_refused(workshop: Workshop, t
         sample(
             workshop.job(
                 tmp_path / "out", Control(tmp_path / "run", workshop.controls[0].condition), base=str(workshop.model)
-            )
+            ),
+            print,
         )
 
 
@@ -170,13 +173,13 @@ def test_an_interrupted_call_keeps_what_is_finished(workshop: Workshop, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample(workshop.job(tmp_path, workshop.controls[0], count=3), stepped)
+        sample(workshop.job(tmp_path, workshop.controls[0], count=3), print, stepped)
     assert [file.name for file in tmp_path.iterdir()] == ["0000000.png"]
 
 
 def test_a_sheet_shows_only_as_many_pictures_as_fit(workshop: Workshop, tmp_path: Path) -> None:
     one_step, count = SamplerSettings(1, 1.0), SHEET_PICTURES + 1
-    drawn = sample(workshop.job(tmp_path, workshop.controls[0], sampler=one_step, count=count))
+    drawn = sample(workshop.job(tmp_path, workshop.controls[0], sampler=one_step, count=count), print)
     assert len(drawn.pictures) == SHEET_PICTURES + 1
     with Image.open(drawn.sheet) as sheet:
         assert sheet.width == 2 * 16 + (1 + SHEET_PICTURES) * 200 - 8
@@ -188,7 +191,7 @@ def test_no_picture_is_written_over(name: str, workshop: Workshop, tmp_path: Pat
     with pytest.raises(
         ConfigError, match=rf"{name} must not be there yet, got an older picture; give another --out or --seed$"
     ):
-        sample(workshop.job(tmp_path, workshop.controls[0], count=2))
+        sample(workshop.job(tmp_path, workshop.controls[0], count=2), print)
     assert (tmp_path / name).read_bytes() == b"mine"
 
 
@@ -197,7 +200,7 @@ def test_a_directory_that_cannot_be_made_is_refused(workshop: Workshop, tmp_path
     with pytest.raises(
         ConfigError, match=r"file/0000000\.png must be written, got (File exists|Not a directory); give another --out$"
     ):
-        sample(workshop.job(tmp_path / "file", workshop.controls[0], sampler=SamplerSettings(1)))
+        sample(workshop.job(tmp_path / "file", workshop.controls[0], sampler=SamplerSettings(1)), print)
 
 
 def test_conditions_of_different_sizes_are_refused(workshop: Workshop, tmp_path: Path) -> None:
@@ -208,7 +211,7 @@ def test_conditions_of_different_sizes_are_refused(workshop: Workshop, tmp_path:
         match=r"^--condition \S+square\.png must have 128x64 pixels as \S+color\.png, got 64x64; "
         r"resize or crop one of them$",
     ):
-        sample(workshop.job(tmp_path / "out", *controls))
+        sample(workshop.job(tmp_path / "out", *controls), print)
 
 
 def test_sides_that_the_base_does_not_divide_are_refused(workshop: Workshop, tmp_path: Path) -> None:
@@ -218,22 +221,22 @@ def test_sides_that_the_base_does_not_divide_are_refused(workshop: Workshop, tmp
         match=r"^--condition \S+odd\.png must have sides that are multiples of 64 pixels, got 96x64; "
         r"take another size$",
     ):
-        sample(workshop.job(tmp_path, replace(workshop.controls[0], condition=odd)))
+        sample(workshop.job(tmp_path, replace(workshop.controls[0], condition=odd)), print)
     with pytest.raises(ConfigError, match=r"^--size must have sides that are multiples of 64 pixels, got 0x64; "):
-        sample(workshop.job(tmp_path, base=str(workshop.model), size_pixels=(0, 64)))
+        sample(workshop.job(tmp_path, base=str(workshop.model), size_pixels=(0, 64)), print)
 
 
 def test_without_an_adapter_size_and_base_are_asked_for(workshop: Workshop, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"^--size must be given if there is no --adapter, got none; give for example --size 512x512$"
     ):
-        sample(workshop.job(tmp_path, base=str(workshop.model)))
+        sample(workshop.job(tmp_path, base=str(workshop.model)), print)
     with pytest.raises(
         ConfigError,
         match=r"^--base must be given where no --adapter is a run's directory, got none; give a Stable Diffusion in "
         r"diffusers' layout: a directory, or a hub id$",
     ):
-        sample(workshop.job(tmp_path, size_pixels=(64, 64)))
+        sample(workshop.job(tmp_path, size_pixels=(64, 64)), print)
 
 
 def test_a_size_beside_a_condition_is_refused(workshop: Workshop, tmp_path: Path) -> None:
@@ -241,7 +244,7 @@ def test_a_size_beside_a_condition_is_refused(workshop: Workshop, tmp_path: Path
         ConfigError,
         match=r"^--size must be left out with --adapter, got 64x64; a picture has the size of its condition$",
     ):
-        sample(workshop.job(tmp_path, workshop.controls[0], size_pixels=(64, 64)))
+        sample(workshop.job(tmp_path, workshop.controls[0], size_pixels=(64, 64)), print)
 
 
 def test_a_size_is_width_and_height() -> None:
@@ -252,3 +255,31 @@ def test_a_size_is_width_and_height() -> None:
             match=rf"^--size must be WIDTHxHEIGHT in pixels such as 512x512, got '{text}'; correct it$",
         ):
             parse_size(text)
+
+
+def test_what_of_a_text_is_cut_is_said_once(workshop: Workshop, tmp_path: Path) -> None:
+    said: list[str] = []
+    long = " ".join(["a red circle"] * 30)  # a token for each word, and one for each end
+    job = workshop.job(tmp_path, workshop.controls[0], sampler=SamplerSettings(1), negative=f"{long} circle", count=2)
+    sample(replace(job, prompt=long), said.append)
+    assert said == [
+        "the prompt is cut: its last 15 tokens are more than tiny reads",
+        "--negative is cut: its last 16 tokens are more than tiny reads",
+    ]
+
+
+def test_more_steps_than_the_base_has_are_refused_before_anything_is_drawn(workshop: Workshop, tmp_path: Path) -> None:
+    model = shutil.copytree(workshop.model, tmp_path / "model")
+    file = model / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_train_timesteps": 10}))
+    job = workshop.job(tmp_path / "out", base=str(model), size_pixels=(64, 64), sampler=SamplerSettings(10))
+    with pytest.raises(ConfigError, match=r"^--steps must be at most 9 for a base model of 10 time steps, got 10; "):
+        sample(job, print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_is_not_made_of_numbers_is_not_written(workshop: Workshop, tmp_path: Path) -> None:
+    job = workshop.job(tmp_path, workshop.controls[0], sampler=SamplerSettings(2, math.inf, seed=7))
+    with pytest.raises(NonFinitePicture, match=r"^the picture of seed 7, 'a red circle', must be finite, got inf"):
+        sample(job, print)
+    assert not list(tmp_path.iterdir())
