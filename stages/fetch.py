@@ -5,7 +5,8 @@
     row:17/5000                            the image of a row of a Hugging Face data set
     scene:0/17/512x512                     drawn here
 
-Three outcomes: the bytes; a `Rejection` if the file is not there; an error, after retries, if the storage fails.
+Three outcomes: the bytes; a `Rejection` if the file is not there, or is none that may be read; an error, after retries,
+if the storage fails. The invariant: whatever a row says, no file is opened but one below the root, and no pipe.
 """
 
 import errno
@@ -13,9 +14,10 @@ import time
 from pathlib import Path
 
 from stages.errors import SourceError
-from stages.locations import file_system, local_path, read_bytes
+from stages.locations import NotRegular, file_system, local_path, open_regular, read_bytes
 from stages.records import Reason, Rejection
-from stages.sources.huggingface import ROW_SCHEME, read_image
+from stages.sources.huggingface import ROW_SCHEME, RowFile, read_image
+from stages.sources.index.names import normal_name
 from stages.sources.synthetic.source import IMAGE_SCHEME, LABEL_SCHEME, render
 from stages.sources.webdataset.tar_members import MEMBER_SCHEME, parse_member_uri
 
@@ -34,7 +36,9 @@ def fetch(key: str, base_uri: str, uri: str, first_delay_seconds: float = FIRST_
         return render(uri)
     if uri.startswith(ROW_SCHEME):
         found = read_image(key, base_uri, uri)
-        return _fetch_file(key, "", found, first_delay_seconds) if isinstance(found, str) else found
+        if isinstance(found, RowFile):
+            return _fetch_file(key, found.root, found.name, first_delay_seconds)
+        return found
     if not uri.startswith(MEMBER_SCHEME):
         return _fetch_file(key, base_uri, uri.removeprefix("./"), first_delay_seconds)
     member = parse_member_uri(uri)
@@ -53,10 +57,15 @@ def _fetch_file(
     length: int | None = None,
 ) -> bytes | Rejection:
     """Read a file, or `length` bytes of it from `offset`; fewer at its end."""
+    if base_uri and normal_name(name) is None:
+        detail = f"{name!r} must be a plain relative path in UTF-8; fix it in the collection"
+        return Rejection(key, Reason.BAD_NAME, detail)
     location = f"{base_uri.rstrip('/')}/{name}" if base_uri else name
     for attempt in range(ATTEMPTS):
         try:
             return _read(base_uri, name, offset, length)
+        except NotRegular:
+            return Rejection(key, Reason.MISSING_FILE, f"{name} must be a regular file, got a pipe or a device")
         except OSError as error:
             missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
             if missing or error.errno == errno.ENAMETOOLONG:  # no file can have such a name
@@ -72,9 +81,9 @@ def _fetch_file(
 def _read(base_uri: str, name: str, offset: int | None, length: int | None) -> bytes:
     local = local_path(base_uri or name)
     if local is not None:
-        with Path(f"{local}/{name}" if base_uri else local).open("rb") as file:
+        with open_regular(Path(f"{local}/{name}" if base_uri else local)) as file:
             file.seek(offset or 0)
-            return file.read(length)
+            return file.read(-1 if length is None else length)
     files, root = file_system(base_uri or name)
     stop = None if length is None else (offset or 0) + length
     return read_bytes(files, f"{root}/{name}" if base_uri else root, offset, stop)

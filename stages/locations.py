@@ -7,11 +7,14 @@ A name below a location is joined after the URL is taken apart, so that `::` or 
 Each driver has errors of its own (aiohttp's, botocore's, Google's); here they become OSErrors, once for all callers.
 """
 
+import errno
 import io
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stages.errors import ConfigError
 from stages.extras import require
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
 LOCAL_SCHEMES = ("file://", "local://")
 PARTIAL = ".partial"
 """How the name of a file ends that is still being written, everywhere in condset; readers and listings pass it over."""
+
+HIDDEN_FOLDERS = frozenset({"_temporary", "__MACOSX"})
+"""What Spark leaves of jobs that died, and the Finder's half of a zip: hidden, though the names do not show it."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name, or a folder on a relative path, is one that no listing of condset looks at."""
+    return any(part in HIDDEN_FOLDERS or (part.startswith(".") and part not in (".", "..")) for part in name.split("/"))
 
 
 def with_home(location: str) -> str:
@@ -65,6 +76,34 @@ def file_system(location: str) -> "tuple[AbstractFileSystem, str]":
     return files, path.rstrip("/")
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a local file for reading, unless it is a pipe or a device: these would make the reader wait, or never end.
+
+    Raises an OSError that says so, IsADirectoryError of a directory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe waits for its writer
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise NotRegular(f"{path} is no regular file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+class NotRegular(OSError):
+    """What should be a file is a pipe, a socket or a device."""
+
+
+def _is_local(files: "AbstractFileSystem") -> bool:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return type(files) is LocalFileSystem
+
+
 def read_bytes(files: "AbstractFileSystem", path: str, start: int | None, stop: int | None) -> bytes:
     """Read bytes [start, stop) of a file, fewer at its end; None is the file's start or end.
 
@@ -78,6 +117,10 @@ def driver_bytes(files: "AbstractFileSystem", path: str, start: int | None, stop
     """Read as `read_bytes` does; raises whatever the driver raises."""
     if start is not None and start == stop:
         return b""  # HTTP cannot ask for an empty range: servers would send the whole file
+    if _is_local(files):
+        with open_regular(Path(path)) as file:
+            file.seek(start or 0)
+            return file.read(-1 if stop is None else stop - (start or 0))
     # The hub's driver is a reader of whole files: it would fetch five megabytes for every few bytes.
     exact = {"cache_type": "none"} if "hf" in files.protocol else {}
     try:
@@ -92,6 +135,8 @@ def driver_bytes(files: "AbstractFileSystem", path: str, start: int | None, stop
 
 def open_file(files: "AbstractFileSystem", path: str) -> BinaryIO:
     """Open a file for reading, to be closed; every failure until then is an OSError."""
+    if _is_local(files):
+        return open_regular(Path(path))
     with driver_errors():
         return cast(BinaryIO, _File(files.open(path, "rb")))
 
@@ -111,6 +156,12 @@ class _File(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         with driver_errors():
             return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        content = self.read(len(view))
+        view[: len(content)] = content
+        return len(content)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         with driver_errors():

@@ -39,6 +39,20 @@ _TRANSPOSE_OF_ORIENTATION = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_OTHER_KINDS = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"%pdf": "PDF",
+    b"pk\x03\x04": "a zip",
+    b"\x1f\x8b": "gzip",
+    b"version https://git-lfs": "a pointer of Git LFS",
+}
+"""What lies in an image's place, by how it begins, in lower case and without white space."""
+
 _Opener: TypeAlias = Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
@@ -200,8 +214,22 @@ def _reject_unknown(key: str, data: bytes) -> Rejection:
     """Name the format if its signature is one that Pillow knows, without running any of Pillow's other parsers."""
     if name := format_by_signature(data):
         return Rejection(key, Reason.UNSUPPORTED_FORMAT, f"expected JPEG, PNG, WebP or GIF, got {name}")
-    start = ascii(data[:32].decode("latin-1"))
-    return Rejection(key, Reason.NOT_AN_IMAGE, f"expected JPEG, PNG, WebP or GIF, got {len(data)} bytes: {start}")
+    return Rejection(
+        key, Reason.NOT_AN_IMAGE, f"expected JPEG, PNG, WebP or GIF, got {len(data)} bytes of {_kind(data)}"
+    )
+
+
+def _kind(data: bytes) -> str:
+    """Say what a file seems to be; never in its own words, since a record is published and the file may be anything."""
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for signature, kind in _OTHER_KINDS.items():
+        if start.startswith(signature):
+            return kind
+    try:
+        text = data[:1024].decode(errors="ignore" if len(data) > 1024 else "strict")
+    except UnicodeDecodeError:
+        return "no known kind"
+    return "text" if all(each.isprintable() or each.isspace() for each in text) else "no known kind"
 
 
 def _one_line(text: str) -> str:

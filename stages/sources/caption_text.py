@@ -1,24 +1,41 @@
-"""Captions that lie beside images, in sidecar files and columns, written by anybody.
+"""Captions that lie beside images, in sidecar files and columns, written by anybody: read in one way by every source.
 
 A text that is not UTF-8, or too long to be a caption, is no caption: it is left out, never guessed at.
 """
+
+from collections.abc import Iterator
 
 from stages.captions import clean_captions
 from stages.sources.index.names import is_unicode
 
 MOST_TEXT_BYTES = 1 << 20
 """A .txt or .json larger than this describes no single image; it is not read."""
+MOST_CAPTION_BYTES = 1 << 15
+"""A longer text is no caption: text encoders read some 77 words of one. 4096 of them are written at once."""
 
 
 def caption_of_file(content: bytes) -> tuple[str, ...]:
     """Read a sidecar: the whole file is one caption, white space collapsed; empty if there is none in it."""
-    try:
-        return clean_captions([content.decode("utf-8-sig")])
-    except UnicodeDecodeError:
-        return ()
+    return captions_of_value(content)
 
 
 def captions_of_value(value: object) -> tuple[str, ...]:
-    """Read what a column holds: a caption or a list of them; whatever else is there counts as none."""
-    values = value if isinstance(value, list) else [value]
-    return clean_captions(text for text in values if isinstance(text, str) and is_unicode(text))
+    """Read what a column holds: a caption, as text or UTF-8, or a list of them; whatever else counts as none."""
+    return clean_captions(_texts(value))
+
+
+def _texts(value: object) -> Iterator[str]:
+    for each in value if isinstance(value, list | tuple) else (value,):
+        text = readable_text(each)
+        if text is not None and len(text.encode()) <= MOST_CAPTION_BYTES:
+            yield text
+
+
+def readable_text(value: object) -> str | None:
+    """A text that can be written as UTF-8, from one or from its bytes; None for whatever else."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        try:
+            return bytes(value).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) and is_unicode(value) else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from stages.errors import SourceError
-from stages.locations import driver_errors
+from stages.locations import driver_errors, is_hidden
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -19,8 +19,9 @@ def find_names(
 ) -> tuple[str, ...]:
     """Return the names below root that patterns mean: in the order of the patterns, sorted in each, none twice.
 
-    `where` is root as the user wrote it, `setting` what the patterns were given as. Raises SourceError for a pattern
-    that matches nothing or a storage that fails; a plain name need not exist, since opening it will tell.
+    `where` is root as the user wrote it, `setting` what the patterns were given as. Only plain names mean hidden
+    files. Raises SourceError for a pattern that matches nothing or a storage that fails; a plain name need not exist,
+    since opening it will tell.
     """
     names: list[str] = []
     for pattern in patterns:
@@ -37,4 +38,5 @@ def _matches(files: "AbstractFileSystem", root: str, where: str, pattern: str) -
             found = files.glob(f"{glob.escape(root)}/{pattern}")
     except OSError as error:
         raise SourceError(f"{where} must be readable, got {error}; fix the storage and run again") from None
-    return [path.removeprefix(root).lstrip("/") for path in found]
+    names = (path.removeprefix(root).lstrip("/") for path in found)
+    return [name for name in names if not is_hidden(name)]

@@ -12,7 +12,9 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -24,7 +26,9 @@ from stages.errors import SourceError
 from stages.locations import local_path
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings, plain
+from stages.sources.arrow_texts import without_long_texts
 from stages.sources.caption_text import captions_of_value
+from stages.sources.index.names import normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.web.urls import is_web_url
 
@@ -54,6 +58,8 @@ class HuggingFaceSource(Settings):
     """A commit, tag or branch on the hub; name a commit for a data set that somebody else may change."""
     image_column: str = "image"
     """The column of images: an Image feature, files' bytes, local paths, or addresses on the web."""
+    images_root: Annotated[str, Mark.PLACE] = ""
+    """The directory that the column's paths are relative to, or lie below; empty takes `path`, if that is local."""
     caption_column: str = "text"
     """The column of captions: a string, or a list of strings."""
 
@@ -87,7 +93,8 @@ class HuggingFaceSource(Settings):
         number = 0
         for table in dataset.select_columns(sorted(columns)).with_format("arrow").iter(batch_size=ROWS_READ_AT_ONCE):
             paths = table[self.image_column].to_pylist() if holds_paths else [None] * table.num_rows
-            for path, value in zip(paths, table[self.caption_column].to_pylist(), strict=True):
+            texts = [without_long_texts(chunk) for chunk in table[self.caption_column].chunks]
+            for path, value in zip(paths, chain.from_iterable(each.to_pylist() for each in texts), strict=True):
                 url = path if path is not None and is_web_url(path) else ""
                 yield _row(number, len(dataset), url, captions_of_value(value), self.caption_column)
                 number += 1
@@ -112,8 +119,16 @@ def _row(number: int, rows: int, url: str, captions: tuple[str, ...], column: st
     )
 
 
-def read_image(key: str, base_uri: str, uri: str) -> bytes | str | Rejection:
-    """Return the image file of a row, or the local path where it lies; a rejection if the row has neither.
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """Where the image of a row lies, if it is not in the row."""
+
+    root: str
+    name: str
+
+
+def read_image(key: str, base_uri: str, uri: str) -> bytes | RowFile | Rejection:
+    """Return the image file of a row, or the place where it lies; a rejection if the row has neither.
 
     Raises SourceError if the data set cannot be opened or has another number of rows than when it was listed.
     """
@@ -129,9 +144,40 @@ def read_image(key: str, base_uri: str, uri: str) -> bytes | str | Rejection:
     image = images[number][images.column_names[0]]
     if isinstance(image, dict):  # an Image feature, undecoded
         image = image["path"] if image["bytes"] is None else image["bytes"]
-    if isinstance(image, bytes) or (isinstance(image, str) and local_path(image) is not None):
+    if isinstance(image, bytes):
         return image
-    return Rejection(key, Reason.MISSING_FILE, f"row {number} must have an image or its local path, got {image!r:.120}")
+    if not isinstance(image, str) or not image:
+        return Rejection(
+            key, Reason.MISSING_FILE, f"row {number} must have an image or its local path, got {image!r:.80}"
+        )
+    place = _place(_source_of(base_uri), image)
+    if place is None:
+        detail = f"row {number} must name an image below source.images_root, got {image!r:.80}"
+        return Rejection(key, Reason.BAD_NAME, f"{detail}; set it if these images are yours")
+    return place
+
+
+def _place(source: HuggingFaceSource, image: str) -> RowFile | None:
+    """Where a path leads: below the user's images, or to where `datasets` has unpacked the data set itself."""
+    import datasets
+    import huggingface_hub
+
+    own = source.images_root or (source.path if Path(source.path).is_dir() else "")
+    path = str(local_path(image) or image)
+    if not path.startswith("/"):
+        return RowFile(own, path) if own and normal_name(path) else None
+    for root in (own, str(datasets.config.HF_DATASETS_CACHE), huggingface_hub.constants.HF_HUB_CACHE):
+        local = local_path(root) if root else None
+        # `datasets` names files by the path that links on the way to them lead to.
+        for each in (local.absolute(), local.resolve()) if local else ():
+            if path.startswith(f"{each}/") and normal_name(path.removeprefix(f"{each}/")):
+                return RowFile(root, path.removeprefix(f"{each}/"))
+    return None
+
+
+def _source_of(base_uri: str) -> HuggingFaceSource:
+    path, _, settings = base_uri.removeprefix(BASE_SCHEME).partition("?")
+    return HuggingFaceSource.model_validate({"path": unquote(path), **dict(parse_qsl(settings))})
 
 
 @lru_cache(maxsize=2)
@@ -139,8 +185,7 @@ def open_images(base_uri: str) -> "Dataset":
     """Open the image column of the data set that a base URI names, undecoded; once for each process."""
     from datasets import Image
 
-    path, _, settings = base_uri.removeprefix(BASE_SCHEME).partition("?")
-    source = HuggingFaceSource.model_validate({"path": unquote(path), **dict(parse_qsl(settings))})
+    source = _source_of(base_uri)
     images = open_dataset(source).select_columns([source.image_column])
     if isinstance(images.features[source.image_column], Image):
         images = images.cast_column(source.image_column, Image(decode=False))

@@ -1,19 +1,17 @@
-"""COCO 2017 in its official layout, read by pycocotools.
+"""COCO 2017 in its official layout, or any other collection in it.
 
     root/annotations/captions_<split>.json            captions, licences, flickr URLs
     root/annotations/person_keypoints_<split>.json    17 keypoints a person
     root/<split>/000000000139.jpg
 
-Rows come in the order of the image ids. An image without caption is listed with its rejection, so that counts add up
-(the index rejects duplicate ids); a missing or malformed file of annotations is an error.
+Rows come in the order of the image ids. An image without caption, or whose name leads out of its folder, is listed with
+its rejection, so that counts add up (the index rejects duplicate ids); a missing or malformed file of annotations is an
+error.
 """
 
-import contextlib
-import io
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +20,10 @@ from stages.errors import SourceError
 from stages.records import Float32Array, IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings
 from stages.sources.caption_text import captions_of_value
+from stages.sources.coco.annotations import AnnotationFile, read_annotations
+from stages.sources.index.names import hashed_key, written_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
-
-if TYPE_CHECKING:
-    from pycocotools.coco import COCO
+from stages.sources.values import Identity, identity, pixels_of_value, text_of_value
 
 KEYPOINTS = 17
 
@@ -68,91 +66,84 @@ def list_coco(root: str, split: str, keypoints: bool) -> Iterator[IndexRow]:
             f"{Path(root) / split} must be the directory of the photographs, got none; `condset fetch coco17 --split"
             f" {split} --out {root}` brings them, or set source.split to one that is there"
         )
-    captions = _read(root, f"captions_{split}.json")
-    persons = _read(root, f"person_keypoints_{split}.json") if keypoints else None
-    licenses = {entry.get("id"): _license(entry) for entry in captions.dataset.get("licenses") or []}
-    for image in sorted(captions.dataset["images"], key=lambda image: int(image["id"])):
+    folder, fetch = Path(root) / "annotations", f"`condset fetch coco17 --out {root}` brings it"
+    captions = read_annotations(folder / f"captions_{split}.json", fetch)
+    persons = None
+    if keypoints:
+        advice = f"{fetch}, or set source.keypoints = false"
+        persons = read_annotations(folder / f"person_keypoints_{split}.json", advice)
+    for number, image in captions.images:
         try:
-            row = _row(image, split, captions, persons, licenses)
-        except (KeyError, TypeError, ValueError) as error:
-            place = f"image {image['id']} of {split} in {root}/annotations"
+            yield _row(number, image, split, captions, persons)
+        except ValueError as error:
+            place = f"image {number} of {split} in {folder}"
             raise SourceError(f"{place} must be described as in COCO, got {error}; fix the files") from None
-        yield row
-
-
-def _read(root: str, name: str) -> "COCO":
-    """Open one annotation file with pycocotools, silently; SourceError if it is missing or of another layout."""
-    from pycocotools.coco import COCO
-
-    path = Path(root) / "annotations" / name
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            annotations = COCO(str(path))
-    except FileNotFoundError:
-        fix = ", or set source.keypoints = false" if "keypoints" in name else ""
-        raise SourceError(
-            f"{path} must be COCO's annotation file, got no file; `condset fetch coco17 --out {root}` brings it{fix}"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} must be JSON, got {error}; download it again") from None
-    except (KeyError, TypeError, AssertionError) as error:
-        raise SourceError(f"{path} must have COCO's layout, got {error!r}; download it again") from None
-    for image in annotations.dataset.get("images", [None]):
-        if not (isinstance(image, dict) and "file_name" in image and isinstance(image.get("id"), int)):
-            got = "no images" if image is None else repr(image)[:120]
-            raise SourceError(f"{path} images must each have an id and a file_name, got {got}; download it again")
-    return annotations
-
-
-def _license(entry: Mapping[str, str]) -> str:
-    name, url = entry.get("name") or "", entry.get("url") or ""
-    return f"{name} ({url})" if name and url else name or url
 
 
 def _row(
-    image: Mapping[str, str | int],
+    number: Identity,
+    image: Mapping[str, object],
     split: str,
-    captions: "COCO",
-    persons: "COCO | None",
-    licenses: Mapping[int, str],
+    captions: AnnotationFile,
+    persons: AnnotationFile | None,
 ) -> IndexRow:
-    image_id = int(image["id"])
-    texts = captions_of_value([caption.get("caption") for caption in captions.imgToAnns.get(image_id, [])])
-    key = f"{image_id:012d}"
-    no_caption = Rejection(key, Reason.NO_CAPTION, f"captions_{split}.json has no caption for image {image_id}")
+    texts = captions_of_value(
+        [text for each in captions.annotations.get(number, ()) for text in captions_of_value(each.get("caption"))]
+    )
+    key = f"{number:012d}" if isinstance(number, int) else hashed_key(number)
+    file_name = str(image["file_name"])
+    name = written_name(file_name)
+    rejection = None
+    if name is None:
+        detail = f"file_name {file_name!r} must be a plain relative path in UTF-8; fix it in captions_{split}.json"
+        rejection = Rejection(key, Reason.BAD_NAME, detail)
+    elif not texts:
+        detail = f"captions_{split}.json has no caption for image {number}"
+        rejection = Rejection(key, Reason.NO_CAPTION, detail)
     return IndexRow(
         key=key,
-        image_uri=f"{split}/{image['file_name']}",
+        image_uri="" if name is None else f"{split}/{name}",
         captions=texts,
-        source_url=str(image.get("flickr_url") or image.get("coco_url") or ""),
-        license=licenses.get(int(image.get("license") or 0), ""),
-        width=int(image.get("width") or 0),
-        height=int(image.get("height") or 0),
-        keypoints=_keypoints(persons, image_id) if persons else NO_KEYPOINTS,
+        source_url=text_of_value(image.get("flickr_url")) or text_of_value(image.get("coco_url")),
+        license=_license(image.get("license"), captions.licenses),
+        width=pixels_of_value(image.get("width")),
+        height=pixels_of_value(image.get("height")),
+        keypoints=_keypoints(persons.annotations.get(number, ())) if persons else NO_KEYPOINTS,
         label_uri="",
         scores={},
-        rejection=None if texts else no_caption,
+        rejection=rejection,
     )
 
 
-def _keypoints(persons: "COCO", image_id: int) -> Float32Array:
+def _license(stated: object, licenses: Mapping[Identity, str]) -> str:
+    """The licence that an image names: by its id, or in words of its own."""
+    number = identity(stated)
+    if number is None:
+        return ""
+    return licenses.get(number, number if isinstance(number, str) else "")
+
+
+def _keypoints(persons: Sequence[Mapping[str, object]]) -> Float32Array:
     """The annotated persons of one image, (persons, 17, 3): visibility 0 is score 0, visibility 1 and 2 are score 1.
 
     Crowds are skipped: their box stands for many people and their keypoints are empty.
     """
-    people = [
-        _person(person["keypoints"])
-        for person in persons.imgToAnns.get(image_id, [])
-        if not person.get("iscrowd") and any(person.get("keypoints") or ())
-    ]
-    if not people:
-        return NO_KEYPOINTS
-    stacked = np.stack(people)
-    stacked[..., 2] = (stacked[..., 2] > 0).astype(np.float32)
-    return stacked
+    people = [_person(person.get("keypoints")) for person in persons if not person.get("iscrowd")]
+    seen = [person for person in people if person.any()]
+    return np.stack(seen) if seen else NO_KEYPOINTS
 
 
-def _person(numbers: list[float]) -> Float32Array:
+def _person(keypoints: object) -> Float32Array:
+    """One person, (17, 3) or empty; a keypoint without finite coordinates is one that was not annotated."""
+    if keypoints is None or keypoints == []:
+        return np.zeros(0, np.float32)
+    try:
+        numbers = np.asarray(keypoints, np.float64).ravel()
+    except (TypeError, ValueError):
+        raise ValueError(f"a person with keypoints {ascii(keypoints)[:80]}") from None
     if len(numbers) != 3 * KEYPOINTS:
         raise ValueError(f"a person with {len(numbers)} numbers, where {KEYPOINTS} keypoints have {3 * KEYPOINTS}")
-    return np.asarray(numbers, np.float32).reshape(KEYPOINTS, 3)
+    person = numbers.reshape(KEYPOINTS, 3).astype(np.float32)
+    person[~np.isfinite(person).all(axis=1)] = 0
+    person[:, 2] = person[:, 2] > 0
+    return person

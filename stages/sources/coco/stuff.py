@@ -9,7 +9,7 @@ Source of the layout: the COCO-Stuff repository (nightrome/cocostuff), 164 K ima
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import pyarrow as pa
@@ -61,7 +61,10 @@ class CocoStuffSource(Settings):
         return to_batches(self._with_labels(row) for row in list_coco(self.root, self.split, self.keypoints))
 
     def _with_labels(self, row: IndexRow) -> IndexRow:
-        return replace(row, label_uri=f"{MAPS}/{self.split}/{Path(row.image_uri).stem}.png")
+        """The map lies where the image lies: that of val2017/sub/1.jpg is stuffthingmaps/val2017/sub/1.png."""
+        if row.rejection is not None:
+            return row
+        return replace(row, label_uri=f"{MAPS}/{PurePosixPath(row.image_uri).with_suffix('.png')}")
 
 
 def read_labels(path: Path) -> dict[int, str]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from stages.ahead import in_order
 from stages.errors import SourceError
-from stages.locations import driver_errors, file_system, local_path, read_bytes
+from stages.locations import NotRegular, driver_errors, file_system, is_hidden, local_path, read_bytes
 
 READERS = 16
 """Threads that read small files: behind a URL each read waits for the network."""
-READ_AHEAD = 1024
+READ_AHEAD = 64
 
 
 def list_files(root: str) -> list[str]:
@@ -33,7 +33,7 @@ def list_files(root: str) -> list[str]:
             if not files.isdir(path):
                 raise NotADirectoryError
             found = [name.removeprefix(path).lstrip("/") for name in files.find(path)]
-        return sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
+        return sorted(name for name in found if not is_hidden(name))
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(f"{root} must be a directory of images, got none; fix source.root") from None
     except OSError as error:
@@ -46,7 +46,7 @@ def _walk(directory: Path, prefix: str, above: frozenset[tuple[int, int]]) -> It
     if identity in above:
         return
     with os.scandir(directory) as entries:
-        visible = [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
+        visible = [Path(entry.path) for entry in entries if not is_hidden(entry.name)]
     for path in visible:
         if path.is_dir():
             yield from _walk(path, f"{prefix}{path.name}/", above | {identity})
@@ -62,20 +62,21 @@ def _leads_to_itself(link: Path) -> bool:
     return False
 
 
-def read_files(root: str, names: Iterable[str], most_bytes: int | None) -> Generator[bytes, None, None]:
-    """Read files below root, in order; of one larger than `most_bytes` nothing.
+def read_files(root: str, names: Iterable[str], most_bytes: int) -> Generator[bytes, None, None]:
+    """Read files below root, in order; of one larger than `most_bytes`, and of a pipe or a device, nothing.
 
     Raises SourceError if one cannot be read.
     """
     files, path = file_system(root)
-    stop = None if most_bytes is None else most_bytes + 1
 
     def read(name: str) -> bytes:
         try:
-            content = read_bytes(files, f"{path}/{name}", None, stop)
+            content = read_bytes(files, f"{path}/{name}", None, most_bytes + 1)
+        except NotRegular:
+            return b""
         except OSError as error:
             raise SourceError(f"{root}/{name} must be readable, got {error}; fix it and run again") from None
-        return content if stop is None or len(content) < stop else b""
+        return content if len(content) <= most_bytes else b""
 
     with ThreadPoolExecutor(READERS, thread_name_prefix="sidecar") as readers:
         yield from in_order(lambda name: readers.submit(read, name), names, READ_AHEAD)

@@ -1,14 +1,16 @@
 """A folder of images with their captions beside them.
 
-    root/cats/1.JPG                 an image: jpg, jpeg, png, webp or gif, in any case, at any depth
+    root/cats/1.JPG                 an image: any suffix that Pillow opens, in any case, at any depth
     root/cats/1.txt, 1.caption      its captions: each file is one, white space collapsed
-    root/metadata.jsonl or .csv     or a line for each image: file_name and text or caption
+    root/metadata.jsonl, .csv, ...  or a line for each image: file_name and text or caption
     labels_root/cats/1.png          its label map, if labels_root is given
 
 Rows come in the order of the relative paths. An image without caption is listed with its rejection; an image that only
-a metadata file names is a candidate, and a rejection once it turns out not to be there.
+a metadata file names is a candidate, and a rejection once it turns out not to be there. Files that are no part of a
+candidate are counted by their suffixes.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain
@@ -26,11 +28,12 @@ from stages.settings import Mark, Settings
 from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file
 from stages.sources.folder.listing import list_files, read_files
 from stages.sources.folder.metadata import METADATA_FILES, read_metadata
-from stages.sources.index.names import hashed_key, normal_name
+from stages.sources.image_suffixes import IMAGE_SUFFIXES
+from stages.sources.index.dropped import pass_over
+from stages.sources.index.names import hashed_key, normal_name, written_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.sources.label_names import read_label_names
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 SIDECAR_SUFFIXES = (".txt", ".caption")
 
 
@@ -72,21 +75,24 @@ class FolderSource(Settings):
     def batches(self) -> Iterator[pa.RecordBatch]:
         if self.labels_root and not _is_directory(self.labels_root):
             raise SourceError(f"{self.labels_root} must be a directory of label maps, got none; fix source.labels_root")
-        return to_batches(self._rows())
+        passed_over = Counter[str]()
+        return to_batches(self._rows(passed_over), passed_over)
 
-    def _rows(self) -> Iterator[IndexRow]:
+    def _rows(self, passed_over: Counter[str]) -> Iterator[IndexRow]:
         names = self._without_labels(list_files(self.root))
         listed = self._listed(names)
         sidecars = _sidecars(names)
         images = (name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
         candidates = sorted({*images, *listed})
+        self._pass_over(names, candidates, passed_over)
+        stems = Counter(map(_stem, candidates)) if self.labels_root else Counter[str]()
         beside = {name: () if listed.get(name) else sidecars.get(_stem(name), ()) for name in candidates}
         with closing(read_files(self.root, chain.from_iterable(beside.values()), MOST_TEXT_BYTES)) as contents:
             for name in candidates:
                 captions = listed.get(name) or tuple(
                     chain.from_iterable(caption_of_file(next(contents)) for _ in beside[name])
                 )
-                yield _row(name, captions, _uri(f"{_stem(name)}.png") if self.labels_root else "")
+                yield _row(name, captions, _uri(f"{_stem(name)}.png") if self.labels_root else "", stems[_stem(name)])
 
     def _without_labels(self, names: list[str]) -> list[str]:
         """The files below root but for the label maps, if these lie below it as well."""
@@ -99,14 +105,25 @@ class FolderSource(Settings):
         """What the metadata files say: an image's relative path to its captions."""
         listed: dict[str, tuple[str, ...]] = {}
         files = [name for name in names if PurePosixPath(name).name in METADATA_FILES]
-        with closing(read_files(self.root, files, None)) as contents:
-            for name, content in zip(files, contents, strict=True):
-                folder = name.rpartition("/")[0]
-                for image, captions in read_metadata(content, f"{self.root}/{name}", self.caption_column):
-                    below = normal_name(image)
-                    path = image if below is None else f"{folder}/{below}".lstrip("/")
-                    listed[path] = listed.get(path, ()) + captions
+        there = frozenset(names)
+        for name in files:
+            folder = name.rpartition("/")[0]
+            for image, captions in read_metadata(self.root, name, self.caption_column):
+                places = [
+                    f"{folder}/{below}".lstrip("/") for below in (normal_name(image), written_name(image)) if below
+                ]
+                # A backslash is a part of a name if there is such a file, else Windows' way to write a slash.
+                path = next((place for place in places if place in there), places[-1] if places else image)
+                listed[path] = listed.get(path, ()) + captions
         return listed
+
+    def _pass_over(self, names: list[str], candidates: list[str], passed_over: Counter[str]) -> None:
+        """Count the files that are neither candidates nor say anything about one."""
+        used, stems = frozenset(candidates), frozenset(map(_stem, candidates))
+        for name in names:
+            is_sidecar = name.lower().endswith(SIDECAR_SUFFIXES) and _stem(name) in stems
+            if name not in used and not is_sidecar and PurePosixPath(name).name not in METADATA_FILES:
+                pass_over(passed_over, name, "files")
 
 
 def _sidecars(names: list[str]) -> dict[str, tuple[str, ...]]:
@@ -132,7 +149,8 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _row(name: str, captions: tuple[str, ...], label_uri: str) -> IndexRow:
+def _row(name: str, captions: tuple[str, ...], label_uri: str, sharing: int) -> IndexRow:
+    """A row of the index; `sharing` is how many images would take that label map for theirs."""
     key = hashed_key(name)
     good = normal_name(name) == name
     rejection = None
@@ -142,6 +160,9 @@ def _row(name: str, captions: tuple[str, ...], label_uri: str) -> IndexRow:
         )
     elif not captions:
         rejection = Rejection(key, Reason.NO_CAPTION, f"{name!r} has no caption in a UTF-8 sidecar or a metadata file")
+    elif sharing > 1:
+        detail = f"{name!r} must have a label map of its own, got {label_uri} for {sharing} images; rename the others"
+        rejection = Rejection(key, Reason.BAD_LABELS, detail)
     return IndexRow(
         key=key,
         image_uri=_uri(name) if good else "",

@@ -6,11 +6,25 @@ and a listing that stops early has counted what it has read.
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 METADATA_KEY = b"condset.dropped"
+
+
+MOST_SUFFIXES = 20
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
+
+
+def pass_over(counts: Counter[str], name: str, kind: str) -> None:
+    """Count a file, or whatever `kind` says in the plural, by the suffix of its name: ".mp4 files"."""
+    suffix = PurePosixPath(name).suffix.lower()
+    known = f"{suffix} {kind}" if _SUFFIX.fullmatch(suffix) else f"other {kind}"
+    counts[known if known in counts or len(counts) < MOST_SUFFIXES else f"other {kind}"] += 1
 
 
 def with_dropped(batch: pa.RecordBatch, counts: Mapping[str, int]) -> pa.RecordBatch:

@@ -3,12 +3,14 @@
 Every source yields record batches of this schema, so what comes after a source never asks which one it was.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from stages.records import IndexRow, Reason, Rejection
+from stages.sources.index.dropped import with_dropped
 
 SCHEMA = pa.schema(
     [
@@ -33,16 +35,27 @@ NO_KEYPOINTS = np.zeros((0, 17, 3), np.float32)
 BATCH_ROWS = 4096
 
 
-def to_batches(rows: Iterable[IndexRow]) -> Iterator[pa.RecordBatch]:
-    """Pack rows into record batches of `SCHEMA`, in order, `BATCH_ROWS` to a batch."""
+def to_batches(rows: Iterable[IndexRow], passed_over: Counter[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Pack rows into record batches of `SCHEMA`, in order, `BATCH_ROWS` to a batch.
+
+    `passed_over` is filled by whoever yields the rows: what it holds by then goes with each batch, and what is left at
+    the end with a last one that may have no rows.
+    """
+    counts = Counter[str]() if passed_over is None else passed_over
     pending: list[IndexRow] = []
     for row in rows:
         pending.append(row)
         if len(pending) == BATCH_ROWS:
-            yield _to_batch(pending)
+            yield _counted(pending, counts)
             pending = []
-    if pending:
-        yield _to_batch(pending)
+    if pending or counts:
+        yield _counted(pending, counts)
+
+
+def _counted(rows: Sequence[IndexRow], counts: Counter[str]) -> pa.RecordBatch:
+    dropped = dict(sorted(counts.items()))
+    counts.clear()
+    return with_dropped(_to_batch(rows), dropped)
 
 
 def _to_batch(rows: Sequence[IndexRow]) -> pa.RecordBatch:

@@ -2,18 +2,24 @@
 
     000/17.jpg   000/17.txt   000/17.json   ──>   sample "000/17": where the image lies, captions, columns
 
-The stem ends at the first dot of a file's name, as in webdataset (`base_plus_ext`): 17.depth.png belongs to 17. Which
-image belongs to which caption cannot be known where a stem has two of one kind, so all of these are duplicates.
+The stem ends at the first dot of a file's name, as in webdataset (`base_plus_ext`): 17.depth.png belongs to 17. Only
+where an image and its caption share a name with a dot in it, and no other member has the part before, is that name the
+stem: 22.05.png and 22.05.txt are sample "22.05". Which image belongs to which caption cannot be known where a stem has
+two of one kind, so all of these are duplicates. Members that belong to no sample are counted by their suffixes.
 """
 
 import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from stages.locations import is_hidden
 from stages.records import FACTS
 from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file, captions_of_value
+from stages.sources.image_suffixes import IMAGE_SUFFIXES
+from stages.sources.index.dropped import pass_over
 from stages.sources.index.names import is_unicode, normal_name
 from stages.sources.webdataset.tar_members import TarCut, TarMember, read_members
 
@@ -46,6 +52,8 @@ class TarListing:
     samples: tuple[TarSample, ...]
     """By stem, in the order of the stems."""
     cut: TarCut | None
+    passed_over: Counter[str]
+    """Members of no sample, by their suffixes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class Stated:
 @dataclass(slots=True)
 class _Found:
     images: list[TarMember] = field(default_factory=list)
+    other_images: list[TarMember] = field(default_factory=list)
     label_maps: list[TarMember] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     descriptions: list[bytes] = field(default_factory=list)
@@ -68,36 +77,94 @@ class _Found:
 
 
 def list_tar(
-    file: BinaryIO, image_extensions: Sequence[str], caption_column: str, label_extension: str = ""
+    file: BinaryIO,
+    image_extensions: Sequence[str],
+    caption_column: str,
+    label_extension: str = "",
+    is_any_image_good: bool = False,
 ) -> TarListing:
     """List the samples of a tar, reading headers and the .txt and .json members only.
 
-    Members with other extensions, hidden ones and links are no part of a sample; a stem with none left is no sample.
+    Members with other extensions, hidden ones and links are no part of a sample; a stem with none left is no sample. Of
+    `image_extensions` a sample has its image, or, with `is_any_image_good`, one of another if it has none of these.
     The caption is the .txt's, else that of `caption_column` of the .json, a string or a list of strings. With
     `label_extension`, members of that extension are label maps.
     """
-    extensions = {*TEXT_EXTENSIONS, *image_extensions, *filter(None, [label_extension])}
+    kinds = _Kinds(image_extensions, label_extension, is_any_image_good=is_any_image_good)
     found: dict[str, _Found] = {}
+    dotted: dict[str, list[TarMember]] = {}
+    passed_over = Counter[str]()
     cut: TarCut | None = None
     for member in read_members(file):
         name = member.member if isinstance(member, TarCut) else member.name
         stem, extension = split_name(name)
         if isinstance(member, TarCut):
             cut = member
-        if not stem or extension not in extensions:
+        if not stem or not kinds.knows(extension):
+            if isinstance(member, TarMember) and stem:
+                dotted.setdefault(stem, []).append(member)
             continue
         sample = found.setdefault(stem, _Found())
         if isinstance(member, TarCut):
             sample.cut = True
-        elif extension in image_extensions:
-            sample.images.append(member)
-        elif extension == label_extension:
-            sample.label_maps.append(member)
         else:
-            texts = sample.texts if extension == "txt" else sample.descriptions
-            texts.append(_read(file, member))
+            _add(sample, extension, member, file, kinds)
+    for stem, members in dotted.items():
+        taken = {} if stem in found else _by_whole_names(members, kinds)
+        for member in members:
+            whole, extension = split_whole_name(member.name)
+            if whole in taken:
+                _add(taken[whole], extension, member, file, kinds)
+            else:
+                pass_over(passed_over, member.name, "members")
+        found |= taken
     samples = tuple(_sample(stem, found[stem], caption_column) for stem in sorted(found))
-    return TarListing(samples, cut)
+    return TarListing(samples, cut, passed_over)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """What a member is by the extension of its name."""
+
+    images: Sequence[str]
+    labels: str
+    is_any_image_good: bool
+
+    def knows(self, extension: str) -> bool:
+        return extension in {*TEXT_EXTENSIONS, *self.images, self.labels} - {""} or self.is_other_image(extension)
+
+    def is_other_image(self, extension: str) -> bool:
+        """Whether it is an image's that is taken where a sample has none of `images`."""
+        return self.is_any_image_good and f".{extension}" in IMAGE_SUFFIXES
+
+
+def _by_whole_names(members: Sequence[TarMember], kinds: _Kinds) -> dict[str, _Found]:
+    """The stems, up to the last dot, under which there is an image with a text."""
+    extensions: defaultdict[str, set[str]] = defaultdict(set)
+    for member in members:
+        whole, extension = split_whole_name(member.name)
+        extensions[whole].add(extension)
+    images = {extension for found in extensions.values() for extension in found if kinds.knows(extension)}
+    images -= {*TEXT_EXTENSIONS, kinds.labels}
+    return {
+        whole: _Found()
+        for whole, found in extensions.items()
+        if whole and found & images and found & {*TEXT_EXTENSIONS}
+    }
+
+
+def _add(sample: _Found, extension: str, member: TarMember, file: BinaryIO, kinds: _Kinds) -> None:
+    """Put a member into its sample, and read it if it is a text."""
+    if extension == kinds.labels:
+        sample.label_maps.append(member)
+    elif extension in kinds.images:
+        sample.images.append(member)
+    elif extension == "txt":
+        sample.texts.append(_read(file, member))
+    elif extension == "json":
+        sample.descriptions.append(_read(file, member))
+    elif kinds.is_other_image(extension):
+        sample.other_images.append(member)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -105,10 +172,18 @@ def split_name(name: str) -> tuple[str, str]:
 
     The stem is normal, or as it is if `normal_name` refuses it.
     """
+    if is_hidden(name):
+        return "", ""
     folder, slash, last = name.rpartition("/")
     base, _, extension = last.partition(".")
-    if not base:
-        return "", ""
+    stem = folder + slash + base
+    return (normal_name(stem) or stem, extension.lower()) if base else ("", "")
+
+
+def split_whole_name(name: str) -> tuple[str, str]:
+    """Split a member's name at its last dot: stem, lower-case extension."""
+    folder, slash, last = name.rpartition("/")
+    base, _, extension = last.rpartition(".")
     stem = folder + slash + base
     return normal_name(stem) or stem, extension.lower()
 
@@ -154,12 +229,6 @@ def _fact(columns: Mapping[str, object], name: str) -> str | int:
     return ""
 
 
-def size_column(columns: Mapping[str, object], name: str) -> int:
-    """A size in pixels; 0 if the sample does not say."""
-    value = columns.get(name)
-    return value if type(value) is int and 0 < value < 2**31 else 0
-
-
 def _numbers(columns: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     for name, value in columns.items():
         if type(value) in (int, float) and name.lower() not in NO_SCORES and is_unicode(name):
@@ -180,14 +249,15 @@ def _read(file: BinaryIO, member: TarMember) -> bytes:
 
 def _sample(stem: str, found: _Found, caption_column: str) -> TarSample:
     columns = _columns(found.descriptions[0]) if found.descriptions else {}
+    images = found.images or found.other_images
     captions = caption_of_file(found.texts[0]) if found.texts else ()
     return TarSample(
         stem=stem,
-        images=tuple(found.images),
+        images=tuple(images),
         label_maps=tuple(found.label_maps),
         captions=captions or captions_of_value(columns.get(caption_column)),
         columns=columns,
-        copies=max(len(found.images), len(found.label_maps), len(found.texts), len(found.descriptions)),
+        copies=max(len(images), len(found.label_maps), len(found.texts), len(found.descriptions)),
         cut=found.cut,
     )
 

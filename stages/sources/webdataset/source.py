@@ -7,6 +7,7 @@ the order of the tars and of the stems in them, whatever the order of the member
 are there is a candidate, every other is listed with its rejection, and so is what a cut tar has lost.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
@@ -19,6 +20,7 @@ from stages.settings import Mark, Settings
 from stages.sources.index.names import hashed_key, normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.sources.label_names import read_label_names
+from stages.sources.values import pixels_of_value
 from stages.sources.webdataset.samples import (
     TEXT_EXTENSIONS,
     Stated,
@@ -26,13 +28,13 @@ from stages.sources.webdataset.samples import (
     facts_of,
     list_tar,
     scores_of,
-    size_column,
     stated_by,
     text_column,
 )
 from stages.sources.webdataset.tar_files import find_tars, open_tar
 from stages.sources.webdataset.tar_members import TarCut, member_uri
 
+USUAL_IMAGES = ("jpg", "jpeg", "png", "webp")
 LICENSE_NOT_STATED = "?"
 """What LAION, and so img2dataset's .json of it, has for nearly every licence."""
 
@@ -47,8 +49,9 @@ class WebDatasetSource(Settings):
     """The tars below root: one name or several, with braces ({00000..00041}.tar) or glob patterns (**/*.tar)."""
     split: str = "train"
     """The split that these samples are."""
-    image_extensions: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
-    """What follows the first dot of an image's name, in lower case; name one alone if samples have several images."""
+    image_extensions: tuple[str, ...] = USUAL_IMAGES
+    """What follows the first dot of an image's name, in lower case; name one alone if samples have several images. By
+    default an image with another suffix that Pillow opens is taken where a sample has none of these."""
     caption_column: str = "caption"
     """The column of the .json that holds the caption, or a list of captions, where there is no .txt."""
     label_extension: str = ""
@@ -78,15 +81,23 @@ class WebDatasetSource(Settings):
         return read_label_names(self.labels_file, "fix source.labels_file") if self.labels_file else {}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        return to_batches(self._rows())
+        passed_over = Counter[str]()
+        return to_batches(self._rows(passed_over), passed_over)
 
-    def _rows(self) -> Iterator[IndexRow]:
+    def _rows(self, passed_over: Counter[str]) -> Iterator[IndexRow]:
         """List every tar. What the first tar's .json files state, scores and facts, every row has."""
         stated: Stated | None = None
         files, root = file_system(self.root)
         for tar in find_tars(files, root, self.root, (self.tars,) if isinstance(self.tars, str) else self.tars):
             with open_tar(files, root, self.root, tar) as file:
-                listing = list_tar(file, self.image_extensions, self.caption_column, self.label_extension)
+                listing = list_tar(
+                    file,
+                    self.image_extensions,
+                    self.caption_column,
+                    self.label_extension,
+                    is_any_image_good=self.image_extensions == USUAL_IMAGES,
+                )
+            passed_over.update(listing.passed_over)
             if stated is None:
                 stated = stated_by(listing.samples)
             for sample in listing.samples:
@@ -133,8 +144,8 @@ def _row(tar: str, sample: TarSample, stated: Stated, rejection: Rejection | Non
         captions=sample.captions,
         source_url=text_column(columns, "url") or text_column(columns, "source_url"),
         license="" if license_ == LICENSE_NOT_STATED else license_,
-        width=size_column(columns, "width"),
-        height=size_column(columns, "height"),
+        width=pixels_of_value(columns.get("width")),
+        height=pixels_of_value(columns.get("height")),
         keypoints=NO_KEYPOINTS,
         label_uri=member_uri(tar, sample.label_maps[0]) if sample.label_maps else "",
         scores=scores_of(columns, stated),

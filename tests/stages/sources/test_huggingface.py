@@ -62,11 +62,35 @@ def test_the_image_files_come_out_undecoded(save: Save) -> None:
 def test_bytes_and_paths_are_images_too(save: Save, tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(picture(1))
     source = save(raw=[picture(5), b""], path=[str(tmp_path / "1.png"), "none.png"], text=["a", "b"])
+    source = source.model_copy(update={"images_root": str(tmp_path)})
     raw, path = (source.model_copy(update={"image_column": column}) for column in ("raw", "path"))
     assert fetch("k", raw.base_uri, "row:0/2") == picture(5)
     assert fetch("k", path.base_uri, "row:0/2") == picture(1)
     assert fetch("k", path.base_uri, "row:1/2") == Rejection(
-        "k", Reason.MISSING_FILE, "none.png must be a file, got none"
+        "k", Reason.MISSING_FILE, "none.png must be a file below the source's root, got none"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "file:///etc/passwd", "../secret.png", "a/../../secret.png", "\0", "C:/x"]
+)
+@pytest.mark.parametrize("kind", ["path", "Image"])
+def test_a_path_that_leads_out_of_the_images_is_refused_and_nothing_of_it_is_shown(
+    save: Save, tmp_path: Path, name: str, kind: str
+) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    image = {"bytes": pa.binary(), "path": pa.string()}
+    table = pa.table(
+        {"image": [name] if kind == "path" else pa.array([{"bytes": None, "path": name}], pa.struct(image))}
+    )
+    datasets.Dataset(table.append_column("text", [["a"]])).save_to_disk(tmp_path / "saved")
+    source = HuggingFaceSource(path=str(tmp_path / "saved"))
+    (row,) = rows(source)
+    lost = fetch(row.key, source.base_uri, row.image_uri)
+    assert lost == Rejection(
+        row.key,
+        Reason.BAD_NAME,
+        f"row 0 must name an image below source.images_root, got {name!r}; set it if these images are yours",
     )
 
 
@@ -105,6 +129,13 @@ def test_a_path_in_a_column_leads_to_local_files_only(save: Save, path: str) -> 
     lost = fetch("k", save(image=[path], text=["a"]).base_uri, "row:0/1")
     assert isinstance(lost, Rejection)
     assert lost.reason is Reason.MISSING_FILE
+
+
+def test_captions_may_be_bytes_and_one_that_is_too_long_is_none(save: Save) -> None:
+    texts = ["é".encode(), b"\xff", b"x" * 40_000, b"y"]
+    assert [row.captions for row in rows(save(image=[b"x"] * 4, text=texts))] == [("é",), (), (), ("y",)]
+    lists = [["a" * 40_000, "b"], ["c"], None, [b"d".decode()]]
+    assert [row.captions for row in rows(save(image=[b"x"] * 4, text=lists))] == [(), ("c",), (), ("d",)]
 
 
 def test_captions_may_be_lists_and_a_row_without_one_is_rejected(save: Save) -> None:

@@ -1,4 +1,6 @@
 import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ def rows(source: CocoSource) -> list[IndexRow]:
     return from_table(pa.Table.from_batches(source.batches()))
 
 
-def write_annotations(root: Path, joints: int = 17, **changes: object) -> CocoSource:
+def write_annotations(
+    root: Path, joints: int = 17, first_joint: Sequence[object] = (5, 6, 2), **changes: object
+) -> CocoSource:
     """A COCO layout of two images, one of them with a person and a crowd; `changes` are of the file of captions."""
-    person = {"id": 1, "image_id": 2, "keypoints": [5, 6, 2] + [0, 0, 0] * (joints - 2) + [7, 8, 1], "iscrowd": 0}
+    person = {"id": 1, "image_id": 2, "keypoints": [*first_joint] + [0, 0, 0] * (joints - 2) + [7, 8, 1], "iscrowd": 0}
     crowd = {"id": 2, "image_id": 2, "keypoints": [0, 0, 0] * 17, "iscrowd": 1}
     common = {
         "licenses": [{"id": 4, "name": "Attribution License", "url": "http://cc/by"}],
@@ -111,7 +115,7 @@ def test_what_other_writers_leave_out_is_unknown(tmp_path: Path) -> None:
     ("changes", "got"),
     [
         ({"joints": 16}, "a person with 48 numbers, where 17 keypoints have 51"),
-        ({"images": [{"id": 2, "file_name": "2.jpg", "license": "CC"}]}, "invalid literal for int"),
+        ({"first_joint": ["left", 6, 2]}, r"a person with keypoints \['left', 6, 2, 0"),
     ],
 )
 def test_an_image_described_otherwise_is_named(tmp_path: Path, changes: dict[str, Any], got: str) -> None:
@@ -151,10 +155,20 @@ def test_missing_keypoints_can_be_left_out(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{not json", "must be JSON, got Expecting property name"),
-        ("[1, 2]", "must have COCO's layout, got AssertionError"),
-        ('{"annotations": [{"caption": "x"}]}', "must have COCO's layout, got KeyError"),
-        ('{"annotations": []}', "images must each have an id and a file_name, got no images"),
+        ("[1, 2]", r"must have COCO's layout, got \[1, 2\]"),
+        (
+            '{"images": [{"id": 3, "file_name": "x"}], "annotations": [{"caption": "x"}]}',
+            "annotations must each have an",
+        ),
+        ('{"images": [{"id": 3, "file_name": "x"}]}', "annotations must be a list of JSON objects, got no annotations"),
+        ('{"annotations": []}', "images must be a list of JSON objects, got no images"),
+        ('{"images": [], "annotations": []}', "images must each have an id and a file_name, got no images"),
+        ('{"images": [7], "annotations": []}', r"images must be a list of JSON objects, got \[7\]"),
         ('{"images": [{"id": 3}], "annotations": []}', r"images must each have an id and a file_name, got \{'id': 3\}"),
+        (
+            '{"images": "' + "x" * (3 << 20) + '"}',
+            "must have at most .* no text of over 1048576, got",
+        ),
     ],
 )
 def test_a_malformed_file_is_one_clear_line(tmp_path: Path, content: str, message: str) -> None:
@@ -164,6 +178,70 @@ def test_a_malformed_file_is_one_clear_line(tmp_path: Path, content: str, messag
         rows(source)
 
 
-def test_pycocotools_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows(write_annotations(tmp_path))
-    assert capsys.readouterr().out == ""
+@pytest.mark.parametrize("write", [str, float, lambda number: f"{number:012d}"], ids=["text", "float", "zeros"])
+@pytest.mark.parametrize("place", ["images", "annotations"])
+def test_ids_are_the_same_ids_however_they_are_written(
+    tmp_path: Path, write: Callable[[int], object], place: str
+) -> None:
+    image, caption = {"id": 2, "file_name": "2.jpg"}, {"id": 1, "image_id": 2, "caption": "x"}
+    changed = {"images": image | {"id": write(2)}, "annotations": caption | {"image_id": write(2)}}
+    entries = {"images": image, "annotations": caption} | {place: changed[place]}
+    source = write_annotations(tmp_path, images=[entries["images"]], annotations=[entries["annotations"]])
+    (row,) = rows(source)
+    assert (row.key, row.captions, row.rejection, row.keypoints.shape) == ("000000000002", ("x",), None, (1, 17, 3))
+
+
+def test_ids_that_are_no_numbers_are_ids(tmp_path: Path) -> None:
+    images = [{"id": name, "file_name": f"{name}.jpg"} for name in ("b", "a/c")] + [{"id": 2, "file_name": "2.jpg"}]
+    captions = [{"id": name, "image_id": name, "caption": f"of {name}"} for name in ("a/c", "b", 2)]
+    listed = rows(write_annotations(tmp_path, images=images, annotations=captions))
+    assert [row.captions for row in listed] == [("of 2",), ("of a/c",), ("of b",)]
+    assert [len(row.key) for row in listed] == [12, 20, 20]
+
+
+@pytest.mark.parametrize(
+    ("licenses", "stated", "expected"),
+    [
+        ([{"id": "4", "name": "MIT"}], 4, "MIT"),
+        ([{"id": 4, "name": "MIT"}], "4", "MIT"),
+        ([{"id": "cc", "name": "CC BY", "url": "http://cc"}], "cc", "CC BY (http://cc)"),
+        ({"4": "MIT"}, 4, "MIT"),
+        ({"4": {"name": "MIT", "url": None}}, "4", "MIT"),
+        (["CC0", "MIT"], 2, "MIT"),
+        (["MIT", "CC0"], 0, "MIT"),
+        ([], "CC BY 4.0", "CC BY 4.0"),
+        (["CC BY"], "CC BY", "CC BY"),
+        ([{"id": 4, "name": "MIT"}], 5, ""),
+        ([{"id": 4, "name": "MIT"}], None, ""),
+    ],
+)
+def test_licences_may_be_a_list_a_table_or_names(
+    tmp_path: Path, licenses: object, stated: object, expected: str
+) -> None:
+    images = [{"id": 2, "file_name": "2.jpg", "license": stated}]
+    (row,) = rows(write_annotations(tmp_path, licenses=licenses, images=images))
+    assert row.license == expected
+
+
+def test_licences_by_name_alone_whose_counting_cannot_be_known_are_an_error(tmp_path: Path) -> None:
+    images = [{"id": 2, "file_name": "2.jpg", "license": 1}]
+    with pytest.raises(
+        SourceError, match=r"licenses must each have an id and a name, got names alone .*; write \{\"id\""
+    ):
+        rows(write_annotations(tmp_path, licenses=["CC0", "MIT"], images=images))
+
+
+def test_what_coco_has_besides_is_not_asked_for(tmp_path: Path) -> None:
+    bare = [{"id": 2, "file_name": "2.jpg"}]
+    source = write_annotations(tmp_path, categories=[], images=bare)
+    path = tmp_path / "annotations/captions_val2017.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (row,) = rows(source)
+    assert (row.captions, row.width, row.height) == (("a caption of 2",), 0, 0)
+
+
+@pytest.mark.parametrize("joint", [[math.nan, 6, 2], [5, math.inf, 2], [None, None, None]])
+def test_a_keypoint_that_is_no_number_was_not_annotated(tmp_path: Path, joint: list[float]) -> None:
+    first, _ = rows(write_annotations(tmp_path, first_joint=joint))
+    assert first.keypoints[0, 0].tolist() == [0, 0, 0]
+    assert first.keypoints[0, 16].tolist() == [7, 8, 1]

@@ -1,4 +1,5 @@
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,23 @@ def test_a_photograph_without_label_map_is_a_rejection(source: CocoStuffSource, 
     assert isinstance(outcome, Rejection)
     assert outcome.reason is Reason.MISSING_LABELS
     assert f"stuffthingmaps/val2017/{key}.png" in outcome.detail
+
+
+def test_the_label_map_is_the_one_in_the_folder_of_the_image(tmp_path: Path) -> None:
+    names = ["a.jpg", "sub/a.jpg", "sub\\b.c.jpg"]
+    images = [{"id": number, "file_name": name.replace("\\", "\\")} for number, name in enumerate(names)]
+    content = {"images": images, "annotations": [{"image_id": number, "caption": "x"} for number in range(3)]}
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/captions_x.json").write_text(json.dumps(content))
+    for folder in ("x", "stuffthingmaps/x"):
+        (tmp_path / folder).mkdir(parents=True)
+    source = CocoStuffSource(root=str(tmp_path), split="x", keypoints=False)
+    listed = from_table(pa.Table.from_batches(source.batches()))
+    assert [(row.image_uri, row.label_uri) for row in listed] == [
+        ("x/a.jpg", "stuffthingmaps/x/a.png"),
+        ("x/sub/a.jpg", "stuffthingmaps/x/sub/a.png"),
+        ("x/sub/b.c.jpg", "stuffthingmaps/x/sub/b.c.png"),
+    ]
 
 
 def test_the_labels_have_their_official_names(source: CocoStuffSource) -> None:

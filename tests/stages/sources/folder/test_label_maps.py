@@ -73,3 +73,16 @@ def test_a_file_names_the_categories(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"names\.txt must be readable text in UTF-8, got 'utf-8' codec"):
         _ = source.labels
     assert FolderSource(root=str(tmp_path)).labels == {}
+
+
+def test_a_label_map_that_two_images_would_take_is_neithers(tmp_path: Path) -> None:
+    write(tmp_path, "images/a.jpg", "images/a.webp", "images/a.txt", "images/b/a.jpg", "images/b/a.txt", "labels/a.png")
+    first, second, third = rows(FolderSource(root=str(tmp_path / "images"), labels_root=f"{tmp_path}/labels"))
+    for row in (first, second):
+        assert row.rejection is not None
+        assert row.rejection.reason is Reason.BAD_LABELS
+    assert first.rejection is not None
+    assert first.rejection.detail == (
+        "'a.jpg' must have a label map of its own, got a.png for 2 images; rename the others"
+    )
+    assert third.rejection is None

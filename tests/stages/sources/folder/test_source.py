@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import SourceError
 from stages.fetch import fetch
 from stages.records import IndexRow, Reason, Rejection
 from stages.sources.folder.source import FolderSource
+from stages.sources.index.dropped import from_metadata
 from stages.sources.index.schema import from_table
 
 Files: TypeAlias = dict[str, str | bytes]
@@ -36,9 +38,29 @@ def reasons(source: FolderSource) -> dict[str, tuple[str, str]]:
 
 
 def test_images_of_every_suffix_at_every_depth_are_listed_in_order(tmp_path: Path) -> None:
-    names = ["A.JPG", "a/b.jpeg", "a/b/c.PnG", "a/d.webp", "z.gif"]
-    source = write(tmp_path, dict.fromkeys([*reversed(names), "not.bmp", "notes.md"], b""))
+    names = ["A.JPG", "a/b.jpeg", "a/b/c.PnG", "a/d.webp", "a/e.jfif", "b.bmp", "c.tif", "d.avif", "y.jpe", "z.gif"]
+    source = write(tmp_path, dict.fromkeys([*reversed(names), "notes.md"], b""))
     assert [row.image_uri for row in rows(source)] == names
+
+
+def test_what_is_no_candidate_is_counted_by_its_suffix(tmp_path: Path) -> None:
+    files: Files = dict.fromkeys(["1.jpg", "1.txt", "2.heic", "2.txt", "a/3.heic", "README", "x.mp4", ".h.mp4"], b"x")
+    files["metadata.csv"] = "file_name,text\n1.jpg,x\n"
+    (batch,) = write(tmp_path, files).batches()
+    assert from_metadata(batch.schema.metadata) == {
+        ".heic files": 2,
+        ".mp4 files": 1,
+        ".txt files": 1,
+        "other files": 1,
+    }
+    (tmp_path / "none").mkdir()
+    assert list(FolderSource(root=str(tmp_path / "none")).batches()) == []
+
+
+def test_a_folder_of_other_files_says_which(tmp_path: Path) -> None:
+    (batch,) = write(tmp_path, {"1.heic": b"", "2.heic": b""}).batches()
+    assert batch.num_rows == 0
+    assert from_metadata(batch.schema.metadata) == {".heic files": 2}
 
 
 def test_the_key_is_the_hash_of_the_relative_path(tmp_path: Path) -> None:
@@ -97,9 +119,11 @@ def test_an_image_without_readable_caption_is_rejected(tmp_path: Path) -> None:
         ("metadata.jsonl", '{"file_name": "./a//1.jpg", "caption": "one"}\r\n{"file_name": "2.png", "caption": "two"}\n'
                            '{"file_name": "2.png", "caption": "2"}\n'),
         ("metadata.csv", 'file_name,text\na/1.jpg,one\n2.png,"two"\n2.png,"2"\n'),
-        ("metadata.csv", '\ufeffcaption,file_name\r\none,a/1.jpg\r\n"two\r\n",2.png\r\n2,2.png\r\n'),
+        ("metadata.csv", '\ufeffcaption,file_name\r\none,a\\1.jpg\r\n"two\r\n",2.png\r\n2,2.png\r\n'),
+        ("metadata.jsonl", '\ufeff{"file_name": "a\\\\1.jpg", "text": "one"}\n'
+                           '{"file_name": "2.png", "text": ["two", "2"]}'),
     ],
-    ids=["text", "caption", "csv", "csv of windows"],
+    ids=["text", "caption", "csv", "csv of windows", "json of windows"],
 )  # fmt: skip
 def test_captions_come_from_a_metadata_file(tmp_path: Path, name: str, content: str) -> None:
     source = write(tmp_path, {"a/1.jpg": b"", "2.png": b"", "2.txt": "not asked", name: content})
@@ -114,6 +138,17 @@ def test_a_metadata_file_speaks_of_its_own_directory_and_a_sidecar_of_the_rest(t
         "1.txt": "top",
     }
     assert captions(write(tmp_path, files)) == {"1.jpg": ("top",), "a/1.jpg": ("in a",)}
+
+
+def test_captions_come_from_a_metadata_file_in_parquet(tmp_path: Path) -> None:
+    columns = {"file_name": ["a/1.jpg", "2.png"], "caption": [["one"], ["two", "2"]], "score": [1, 2]}
+    pq.write_table(pa.table(columns), tmp_path / "metadata.parquet")
+    assert captions(write(tmp_path, {"a/1.jpg": b"", "2.png": b""})) == {"a/1.jpg": ("one",), "2.png": ("two", "2")}
+
+
+def test_a_backslash_is_part_of_a_name_where_there_is_such_a_file(tmp_path: Path) -> None:
+    source = write(tmp_path, {"a\\1.jpg": b"", "metadata.jsonl": '{"file_name": "a\\\\1.jpg", "text": "x"}'})
+    assert captions(source) == {"a\\1.jpg": ("x",)}
 
 
 def test_the_caption_column_can_be_named(tmp_path: Path) -> None:
@@ -136,7 +171,20 @@ def test_a_listed_image_that_is_not_there_is_counted_when_it_is_fetched(tmp_path
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.jpg", "/etc/secret.jpg", "a/../../secret.jpg", "\\u0000.jpg", "\\ud800.jpg", ".."]
+    "name",
+    [
+        "../secret.jpg",
+        "/etc/secret.jpg",
+        "a/../../secret.jpg",
+        "\\u0000.jpg",
+        "\\ud800.jpg",
+        "..",
+        r"..\\secret.jpg",
+        r"a\\..\\..\\secret.jpg",
+        r"\\\\server\\secret.jpg",
+        r"C:\\secret.jpg",
+        "C:/secret.jpg",
+    ],
 )
 def test_a_listed_name_that_climbs_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"")
@@ -166,6 +214,25 @@ def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
             "file_name,text\n" + "x" * 200_000,
             "after line 1 must be CSV, got field larger than field limit",
         ),
+        (
+            "metadata.csv",
+            "file_name,text\n1.jpg,a cat, on a mat\n",
+            "line 2 must have 2 fields as its header has, got 3",
+        ),
+        (
+            "metadata.csv",
+            'file_name,text\n1.jpg,"x\ny"\n\n2.jpg\n',
+            "line 5 must have 2 fields as its header has, got 1",
+        ),
+        ("metadata.csv", 'file_name,text\n1.jpg,"a cat\n2.jpg,x\n', "after line 1 must be CSV, got unexpected end of"),
+        ("metadata.csv", 'file_name,text\n1.jpg,"a" cat\n', "after line 1 must be CSV, got ',' expected after"),
+        ("metadata.csv", "file_name,text,text\n1.jpg,x,y\n", "line 1 must name each column once, got "),
+        (
+            "metadata.jsonl",
+            '{"x": "' + "x" * (2 << 20),
+            "line 1 must have at most 1048576 characters, got more; fix it",
+        ),
+        ("metadata.parquet", b"PAR1 not", "must be a readable parquet file, got "),
         ("metadata.csv", b"\xff\xfe", "must be UTF-8, got 'utf-8' codec"),
     ],
 )
@@ -177,9 +244,8 @@ def test_a_malformed_metadata_file_is_one_clear_line(
 
 
 def test_hidden_files_and_directories_are_skipped(tmp_path: Path) -> None:
-    assert captions(write(tmp_path, {".a.jpg": b"", ".git/b.jpg": b"", "c/._d.jpg": b"", "e.jpg": b""})) == {
-        "e.jpg": ()
-    }
+    hidden = [".a.jpg", ".git/b.jpg", "c/._d.jpg", "_temporary/0/f.jpg", "__MACOSX/g.jpg", ".ipynb_checkpoints/h.jpg"]
+    assert captions(write(tmp_path, dict.fromkeys([*hidden, "e.jpg"], b""))) == {"e.jpg": ()}
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from stages.errors import ConfigError, SourceError
+from stages.fetch import fetch
 from stages.records import Reason
+from stages.sources.index.dropped import from_metadata
 from stages.sources.webdataset.source import WebDatasetSource
 from tests.stages.sources.webdataset.img2dataset_tars import only, reason, rows, sample, write_one, write_tar
 
@@ -50,7 +52,7 @@ def test_a_stem_with_two_images_is_rejected_twice_unless_one_kind_is_named(tmp_p
     assert only(rows(source.model_copy(update={"image_extensions": ("jpg",)}))).rejection is None
 
 
-@pytest.mark.parametrize("stem", ["../a", "/etc/a", "b/../../a", "b/\udcff"])
+@pytest.mark.parametrize("stem", ["../a", "/etc/a", "b/../../a", "b/\udcff", r"b\..\..\a", "C:/a"])
 def test_names_that_climb_out_of_the_tar_are_refused(tmp_path: Path, stem: str) -> None:
     source = write_one(tmp_path, [(f"{stem}.jpg", b"x"), (f"{stem}.txt", b"y")])
     assert reason(only(rows(source))) == (
@@ -71,6 +73,33 @@ def test_members_that_belong_to_no_sample_are_passed_over(tmp_path: Path) -> Non
     row = only(rows(write_one(tmp_path, files)))
     assert row.rejection is None
     assert len(row.key) == 20
+
+
+def test_members_of_no_sample_are_counted_by_their_suffix(tmp_path: Path) -> None:
+    members = ["a.jpg", "a.txt", "a.depth.png", "b.npy", "README", ".c.png", "__MACOSX/a.png", "30.05.png", "d.mp4"]
+    (batch,) = write_one(tmp_path, [(name, b"x") for name in members]).batches()
+    assert from_metadata(batch.schema.metadata) == {
+        ".mp4 members": 1,
+        ".npy members": 1,
+        ".png members": 2,
+        "other members": 1,
+    }
+
+
+def test_a_name_with_a_dot_is_a_stem_where_image_and_caption_share_it(tmp_path: Path) -> None:
+    names = ["22.05.png", "22.05.txt", "22.06.JPG", "22.06.json", "d/3.1.gif", "d/3.1.txt"]
+    first, second, third = rows(write_one(tmp_path, [(name, b'{"caption": "x"}') for name in names]))
+    assert {row.rejection for row in (first, second, third)} == {None}
+    assert (second.captions, third.captions) == (("x",), ('{"caption": "x"}',))
+
+
+@pytest.mark.parametrize("extension", ["gif", "jfif", "jpe", "bmp", "tif", "avif"])
+def test_an_image_of_a_rare_suffix_is_the_samples_where_there_is_no_usual_one(tmp_path: Path, extension: str) -> None:
+    members = [(f"a.{extension}", b"a"), ("a.txt", b"x"), (f"b.{extension}", b"b"), ("b.jpg", b"jpg"), ("b.txt", b"y")]
+    source = write_one(tmp_path, members)
+    assert [fetch(row.key, source.root, row.image_uri) for row in rows(source)] == [b"a", b"jpg"]
+    named = source.model_copy(update={"image_extensions": ("jpg",)})
+    assert [row.rejection is None for row in rows(named)] == [False, True]
 
 
 def test_a_cut_tar_has_a_row_for_what_it_lost_and_the_other_tars_are_listed(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Texts in Arrow's columns, without those that are too long to be a caption or a name.
+
+Lengths are in the offsets: a text of hundreds of megabytes is left out before it is made into one of Python's.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.sources.caption_text import MOST_CAPTION_BYTES
+
+
+def without_long_texts(values: pa.Array) -> pa.Array:
+    """Put null in the place of each text, or list of texts, of over `MOST_CAPTION_BYTES`; other types stay as they are.
+
+    Dictionaries stay dictionaries, so that a long text that many rows share is looked at once.
+    """
+    if pa.types.is_dictionary(values.type):
+        dictionary = without_long_texts(values.dictionary)
+        return values if dictionary is values.dictionary else pa.DictionaryArray.from_arrays(values.indices, dictionary)
+    lengths = _lengths(values)
+    if lengths is None:
+        return values
+    long = pc.fill_null(pc.greater(lengths, MOST_CAPTION_BYTES), False)
+    if not pc.any(long).as_py():
+        return values
+    kept = values.filter(pc.invert(long))
+    places = pc.if_else(long, None, pc.subtract(pc.cumulative_sum(pc.cast(pc.invert(long), pa.int64())), 1))
+    return kept.take(places)
+
+
+def _lengths(values: pa.Array) -> pa.Array | None:
+    """The bytes of each text, or of the longest text of each list; None if these are no texts."""
+    kind = values.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = _lengths(values.flatten())
+        if inner is None or not len(inner):
+            return None
+        parents = pc.list_parent_indices(values)
+        found = pa.table({"row": parents, "length": inner}).group_by("row").aggregate([("length", "max")])
+        places = pc.index_in(pa.array(range(len(values)), parents.type), found.column("row").combine_chunks())
+        return found.column("length_max").combine_chunks().take(places)
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        return pc.binary_length(values.cast(pa.large_binary() if pa.types.is_binary_view(kind) else pa.large_string()))
+    if any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    ):
+        return pc.cast(pc.binary_length(values), pa.int64())
+    return None
