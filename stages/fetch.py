@@ -20,13 +20,21 @@ from stages.sources.huggingface import ROW_SCHEME, RowFile, read_image
 from stages.sources.index.names import normal_name
 from stages.sources.synthetic.source import IMAGE_SCHEME, LABEL_SCHEME, render
 from stages.sources.webdataset.tar_members import MEMBER_SCHEME, parse_member_uri
+from stages.web.config import FetchConfig
 
 ATTEMPTS = 3
 FIRST_DELAY_SECONDS = 0.5
+_ADVICE = "fetch.max_file_bytes allows more"
 
 
-def fetch(key: str, base_uri: str, uri: str, first_delay_seconds: float = FIRST_DELAY_SECONDS) -> bytes | Rejection:
-    """Read one image or label map whole.
+def fetch(
+    key: str,
+    base_uri: str,
+    uri: str,
+    most_bytes: int = FetchConfig().max_file_bytes,
+    first_delay_seconds: float = FIRST_DELAY_SECONDS,
+) -> bytes | Rejection:
+    """Read one image or label map whole, if it has at most `most_bytes`.
 
     A missing file is a rejection, and so is a tar that has become shorter than its member. Another failure of the
     storage is tried again until there were `ATTEMPTS`, with delays that double from the first, then raised as
@@ -35,13 +43,20 @@ def fetch(key: str, base_uri: str, uri: str, first_delay_seconds: float = FIRST_
     if uri.startswith((IMAGE_SCHEME, LABEL_SCHEME)):
         return render(uri)
     if uri.startswith(ROW_SCHEME):
-        found = read_image(key, base_uri, uri)
-        if isinstance(found, RowFile):
-            return _fetch_file(key, found.root, found.name, first_delay_seconds)
-        return found
+        found = read_image(key, base_uri, uri, most_bytes)
+        if not isinstance(found, RowFile):
+            return found
+        base_uri, uri = found.root, f"./{found.name}"
     if not uri.startswith(MEMBER_SCHEME):
-        return _fetch_file(key, base_uri, uri.removeprefix("./"), first_delay_seconds)
+        name = uri.removeprefix("./")
+        content = _fetch_file(key, base_uri, name, first_delay_seconds, None, most_bytes + 1)
+        if isinstance(content, bytes) and len(content) > most_bytes:
+            return Rejection(key, Reason.TOO_LARGE, f"{name} must have at most {most_bytes} bytes, got more; {_ADVICE}")
+        return content
     member = parse_member_uri(uri)
+    if member.bytes > most_bytes:
+        detail = f"{uri} must have at most {most_bytes} bytes, got {member.bytes}; {_ADVICE}"
+        return Rejection(key, Reason.TOO_LARGE, detail)
     content = _fetch_file(key, base_uri, member.tar, first_delay_seconds, member.offset, member.bytes)
     if isinstance(content, bytes) and len(content) != member.bytes:
         return Rejection(key, Reason.TRUNCATED, f"{uri} must have {member.bytes} bytes, got {len(content)}")
@@ -53,10 +68,10 @@ def _fetch_file(
     base_uri: str,
     name: str,
     first_delay_seconds: float,
-    offset: int | None = None,
-    length: int | None = None,
+    offset: int | None,
+    length: int,
 ) -> bytes | Rejection:
-    """Read a file, or `length` bytes of it from `offset`; fewer at its end."""
+    """Read `length` bytes of a file, from its start or from `offset`; fewer at its end."""
     if base_uri and normal_name(name) is None:
         detail = f"{name!r} must be a plain relative path in UTF-8; fix it in the collection"
         return Rejection(key, Reason.BAD_NAME, detail)
@@ -65,7 +80,7 @@ def _fetch_file(
         try:
             return _read(base_uri, name, offset, length)
         except NotRegular:
-            return Rejection(key, Reason.MISSING_FILE, f"{name} must be a regular file, got a pipe or a device")
+            return Rejection(key, Reason.NOT_AN_IMAGE, f"{name} must be a regular file, got a pipe or a device")
         except OSError as error:
             missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
             if missing or error.errno == errno.ENAMETOOLONG:  # no file can have such a name
@@ -78,12 +93,11 @@ def _fetch_file(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _read(base_uri: str, name: str, offset: int | None, length: int | None) -> bytes:
+def _read(base_uri: str, name: str, offset: int | None, length: int) -> bytes:
     local = local_path(base_uri or name)
     if local is not None:
         with open_regular(Path(f"{local}/{name}" if base_uri else local)) as file:
             file.seek(offset or 0)
-            return file.read(-1 if length is None else length)
+            return file.read(length)
     files, root = file_system(base_uri or name)
-    stop = None if length is None else (offset or 0) + length
-    return read_bytes(files, f"{root}/{name}" if base_uri else root, offset, stop)
+    return read_bytes(files, f"{root}/{name}" if base_uri else root, offset, (offset or 0) + length)

@@ -66,7 +66,7 @@ def load_sample(row: IndexRow, loading: Loading) -> StoredSample | Rejection:
     """Load one candidate that is not on the web. Raises SourceError if the storage fails."""
     if row.rejection:
         return row.rejection
-    return make_sample(row, fetch(row.key, loading.base_uri, row.image_uri), loading)
+    return make_sample(row, fetch(row.key, loading.base_uri, row.image_uri, loading.fetch.max_file_bytes), loading)
 
 
 def make_sample(row: IndexRow, data: bytes | Rejection, loading: Loading) -> StoredSample | Rejection:
@@ -81,7 +81,7 @@ def make_sample(row: IndexRow, data: bytes | Rejection, loading: Loading) -> Sto
     if isinstance(image_hwc, Rejection):
         return image_hwc
     height, width = image_hwc.shape[:2]
-    if row.keypoints.size and (row.width, row.height) != (width, height):
+    if row.keypoints.size and row.width and row.height and (row.width, row.height) != (width, height):
         detail = f"the annotations are for {row.width}x{row.height} pixels, the upright image has {width}x{height}"
         return Rejection(row.key, Reason.ANNOTATION_SIZE_MISMATCH, detail)
     crop = plan_crop(width, height, loading.image, random_for(loading.seed, "crop", row.key))
@@ -101,9 +101,10 @@ def load_labels(row: IndexRow, loading: Loading, crop: Crop) -> bytes | Rejectio
     """Fetch a row's label map and cut it as the image was cut; empty if the row has none."""
     if not row.label_uri:
         return b""
-    data = fetch(row.key, loading.label_base_uri, row.label_uri)
+    data = fetch(row.key, loading.label_base_uri, row.label_uri, loading.fetch.max_file_bytes)
     if isinstance(data, Rejection):
-        return Rejection(row.key, Reason.MISSING_LABELS, data.detail)
+        is_there = data.reason in (Reason.TOO_LARGE, Reason.NOT_AN_IMAGE, Reason.BAD_NAME)
+        return Rejection(row.key, Reason.BAD_LABELS if is_there else Reason.MISSING_LABELS, data.detail)
     labels_hw = decode_labels(row.key, data, loading.label_offset)
     if isinstance(labels_hw, Rejection):
         return labels_hw

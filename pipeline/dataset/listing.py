@@ -42,6 +42,8 @@ from stages.sources.index.schema import SCHEMA
 
 PART_DIGITS = 7
 GROUPS_PER_WRITE = 16
+BYTES_PER_WRITE = 1 << 25
+"""Fewer groups are written at once where the rows are so long that this is reached before."""
 
 REPEATING_COLUMNS = ["license", "width", "height", "label_uri", "rejected_reason", "rejected_detail"]
 """The columns for which a dictionary pays; with one for every column, writing takes half as long again."""
@@ -270,19 +272,22 @@ def _tables(batches: Iterator[pa.RecordBatch], rows_per_part: int) -> Iterator[p
     So a row's part and group follow from its number.
     """
     pending: list[pa.RecordBatch] = []
-    rows, room = 0, rows_per_part
+    rows, room, held_bytes = 0, rows_per_part, 0
     for batch in batches:
         while batch.num_rows:
             piece = batch.slice(0, room - rows)
             batch = batch.slice(piece.num_rows)
             pending.append(piece)
             rows += piece.num_rows
-            if rows == room or rows >= ROWS_PER_GROUP * GROUPS_PER_WRITE:
+            held_bytes += piece.nbytes
+            most_rows = ROWS_PER_GROUP * (1 if held_bytes >= BYTES_PER_WRITE else GROUPS_PER_WRITE)
+            if rows == room or rows >= most_rows:
                 whole = rows if rows == room else rows - rows % ROWS_PER_GROUP
                 # Where a column is cut into chunks shows in the pages of the file.
-                table = pa.Table.from_batches(pending, SCHEMA).combine_chunks()
-                yield table.slice(0, whole)
+                table = pa.Table.from_batches(pending, SCHEMA)
                 pending, rows = table.slice(whole).to_batches(), rows - whole
+                yield table.slice(0, whole).combine_chunks()
                 room = room - whole or rows_per_part
+                held_bytes = sum(each.nbytes for each in pending)
     if rows:
         yield pa.Table.from_batches(pending, SCHEMA).combine_chunks()

@@ -22,9 +22,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from stages.errors import ShardCorrupt
+from stages.image.claims import PIXELS_PER_BYTE, is_out_of_proportion
 from stages.image.crop import ImageConfig
 from stages.image.pillow_internals import format_by_signature, ran_out_of_data, scan_start
 from stages.image.pillow_warnings import pillow_warnings_ignored
+from stages.image.png_chunks import without_texts
 from stages.records import Reason, Rejection, UInt8Array
 
 # The table of ImageOps.exif_transpose, which is not called itself: it also writes the EXIF data anew, and fails where a
@@ -93,10 +95,19 @@ def decode_image(key: str, data: bytes, config: ImageConfig) -> UInt8Array | Rej
     if accepted is None:
         return _reject_unknown(key, data)
     name, opener = accepted
+    outcome = _decode(key, data, name, opener, config)
+    if name == "PNG" and isinstance(outcome, Rejection) and outcome.reason in (Reason.NOT_AN_IMAGE, Reason.TRUNCATED):
+        bare = without_texts(data)
+        again = _decode(key, bare, name, opener, config) if len(bare) < len(data) else outcome
+        return outcome if isinstance(again, Rejection) else again
+    return outcome
+
+
+def _decode(key: str, data: bytes, name: str, opener: _Opener, config: ImageConfig) -> UInt8Array | Rejection:
     try:
         with pillow_warnings_ignored():
             image = opener(io.BytesIO(data))
-            rejection = _reject_by_size(key, image.width, image.height, config)
+            rejection = _reject_by_size(key, image, len(data), config)
             if rejection is not None:
                 return rejection
             if _scan_ends_early(image, data, opener):
@@ -129,12 +140,16 @@ def decode_stored(data: bytes) -> UInt8Array:
     raise ShardCorrupt(f"stored image must be a JPEG or PNG of 8-bit RGB, got {found}; make the shard again")
 
 
-def _reject_by_size(key: str, width: int, height: int, config: ImageConfig) -> Rejection | None:
+def _reject_by_size(key: str, image: Image.Image, file_bytes: int, config: ImageConfig) -> Rejection | None:
     """Apply the limits to a size before orientation: swapped axes do not change any of them."""
+    width, height = image.size
     short, long = sorted((width, height))
     if width * height > config.max_pixels:
         detail = f"expected at most {config.max_pixels} pixels, got {width} x {height} = {width * height}"
         return Rejection(key, Reason.TOO_MANY_PIXELS, detail)
+    if is_out_of_proportion(image, file_bytes):
+        detail = f"expected a byte for {PIXELS_PER_BYTE} pixels of a large picture, got {width} x {height}"
+        return Rejection(key, Reason.TOO_MANY_PIXELS, f"{detail} in {file_bytes} bytes")
     if short < config.min_size_pixels:
         detail = f"expected a short side of at least {config.min_size_pixels} pixels, got {width} x {height}"
         return Rejection(key, Reason.TOO_SMALL, detail)

@@ -10,6 +10,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from stages.image.claims import is_out_of_proportion
 from stages.image.crop import crop_labels
 from stages.image.encode import encode_png
 from stages.image.pillow_warnings import pillow_warnings_ignored
@@ -25,6 +26,9 @@ def decode_labels(key: str, data: bytes, offset: int) -> UInt8Array | Rejection:
         with pillow_warnings_ignored(), Image.open(io.BytesIO(data)) as image:
             if image.mode not in ("L", "P"):
                 return Rejection(key, Reason.BAD_LABELS, f"the label map must have one 8-bit channel, got {image.mode}")
+            if is_out_of_proportion(image, len(data)):
+                size = f"{image.width}x{image.height} in {len(data)} bytes"
+                return Rejection(key, Reason.BAD_LABELS, f"the label map must be as large as it claims, got {size}")
             pixels = np.asarray(image, np.uint8)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         # Not Pillow's text: it holds a memory address, and a record must be the same on every run.

@@ -9,18 +9,18 @@ import pyarrow.compute as pc
 from stages.sources.caption_text import MOST_CAPTION_BYTES
 
 
-def without_long_texts(values: pa.Array) -> pa.Array:
-    """Put null in the place of each text, or list of texts, of over `MOST_CAPTION_BYTES`; other types stay as they are.
+def without_long_texts(values: pa.Array, most_bytes: int = MOST_CAPTION_BYTES) -> pa.Array:
+    """Put null in the place of each text of over `most_bytes`, and of a list with one; other types stay as they are.
 
     Dictionaries stay dictionaries, so that a long text that many rows share is looked at once.
     """
     if pa.types.is_dictionary(values.type):
-        dictionary = without_long_texts(values.dictionary)
+        dictionary = without_long_texts(values.dictionary, most_bytes)
         return values if dictionary is values.dictionary else pa.DictionaryArray.from_arrays(values.indices, dictionary)
     lengths = _lengths(values)
     if lengths is None:
         return values
-    long = pc.fill_null(pc.greater(lengths, MOST_CAPTION_BYTES), False)
+    long = pc.fill_null(pc.greater(lengths, most_bytes), False)
     if not pc.any(long).as_py():
         return values
     kept = values.filter(pc.invert(long))
@@ -39,11 +39,26 @@ def _lengths(values: pa.Array) -> pa.Array | None:
         found = pa.table({"row": parents, "length": inner}).group_by("row").aggregate([("length", "max")])
         places = pc.index_in(pa.array(range(len(values)), parents.type), found.column("row").combine_chunks())
         return found.column("length_max").combine_chunks().take(places)
+    return byte_lengths(values) if is_text(kind) else None
+
+
+def byte_lengths(values: pa.Array) -> pa.Array:
+    """The bytes of each text of an array of texts; null where there is none."""
+    kind = values.type
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        return pc.binary_length(values.cast(pa.large_binary() if pa.types.is_binary_view(kind) else pa.large_string()))
-    if any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    ):
-        return pc.cast(pc.binary_length(values), pa.int64())
-    return None
+        values = values.cast(pa.large_string() if pa.types.is_string_view(kind) else pa.large_binary())
+    return pc.cast(pc.binary_length(values), pa.int64())
+
+
+def is_text(found: pa.DataType) -> bool:
+    """Whether a type is a string or bytes."""
+    kinds = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_fixed_size_binary,
+    )
+    return any(kind(found) for kind in kinds)

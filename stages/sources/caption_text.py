@@ -10,8 +10,8 @@ from stages.sources.index.names import is_unicode
 
 MOST_TEXT_BYTES = 1 << 20
 """A .txt or .json larger than this describes no single image; it is not read."""
-MOST_CAPTION_BYTES = 1 << 15
-"""A longer text is no caption: text encoders read some 77 words of one. 4096 of them are written at once."""
+MOST_CAPTION_BYTES = 1 << 13
+"""A longer text, of some 1,300 words, is no caption: text encoders read 77 of them. 4096 are in memory at once."""
 
 
 def caption_of_file(content: bytes) -> tuple[str, ...]:

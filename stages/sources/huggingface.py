@@ -14,9 +14,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import pyarrow as pa
@@ -26,7 +25,7 @@ from stages.errors import SourceError
 from stages.locations import local_path
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings, plain
-from stages.sources.arrow_texts import without_long_texts
+from stages.sources.arrow_texts import byte_lengths, is_text, without_long_texts
 from stages.sources.caption_text import captions_of_value
 from stages.sources.index.names import normal_name
 from stages.sources.index.schema import NO_KEYPOINTS, to_batches
@@ -92,12 +91,15 @@ class HuggingFaceSource(Settings):
         columns = {self.caption_column, self.image_column} if holds_paths else {self.caption_column}
         number = 0
         for table in dataset.select_columns(sorted(columns)).with_format("arrow").iter(batch_size=ROWS_READ_AT_ONCE):
-            paths = table[self.image_column].to_pylist() if holds_paths else [None] * table.num_rows
-            texts = [without_long_texts(chunk) for chunk in table[self.caption_column].chunks]
-            for path, value in zip(paths, chain.from_iterable(each.to_pylist() for each in texts), strict=True):
+            paths = _values(table[self.image_column]) if holds_paths else [None] * table.num_rows
+            for path, value in zip(paths, _values(table[self.caption_column]), strict=True):
                 url = path if path is not None and is_web_url(path) else ""
                 yield _row(number, len(dataset), url, captions_of_value(value), self.caption_column)
                 number += 1
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    return [value for chunk in column.chunks for value in without_long_texts(chunk).to_pylist()]
 
 
 def _row(number: int, rows: int, url: str, captions: tuple[str, ...], column: str) -> IndexRow:
@@ -127,8 +129,8 @@ class RowFile:
     name: str
 
 
-def read_image(key: str, base_uri: str, uri: str) -> bytes | RowFile | Rejection:
-    """Return the image file of a row, or the place where it lies; a rejection if the row has neither.
+def read_image(key: str, base_uri: str, uri: str, most_bytes: int) -> bytes | RowFile | Rejection:
+    """Return the image file of a row, or the place where it lies; a rejection if it has neither, or too large a one.
 
     Raises SourceError if the data set cannot be opened or has another number of rows than when it was listed.
     """
@@ -141,7 +143,12 @@ def read_image(key: str, base_uri: str, uri: str) -> bytes | RowFile | Rejection
             f"{base_uri} must have the {rows} rows that were listed, got {len(images)}; set source.revision, or remove "
             "index.json and index/ to list it again"
         )
-    image = images[number][images.column_names[0]]
+    column = images[number : number + 1].column(0).chunk(0)
+    size = _stored_bytes(column)
+    if size > most_bytes:
+        detail = f"row {number} must have an image of at most {most_bytes} bytes, got {size}"
+        return Rejection(key, Reason.TOO_LARGE, f"{detail}; fetch.max_file_bytes allows more")
+    image = column[0].as_py()
     if isinstance(image, dict):  # an Image feature, undecoded
         image = image["path"] if image["bytes"] is None else image["bytes"]
     if isinstance(image, bytes):
@@ -152,9 +159,15 @@ def read_image(key: str, base_uri: str, uri: str) -> bytes | RowFile | Rejection
         )
     place = _place(_source_of(base_uri), image)
     if place is None:
-        detail = f"row {number} must name an image below source.images_root, got {image!r:.80}"
+        detail = f"row {number} must name an image below source.images_root, got {image[:80]!r:.80}"
         return Rejection(key, Reason.BAD_NAME, f"{detail}; set it if these images are yours")
     return place
+
+
+def _stored_bytes(column: pa.Array) -> int:
+    """How many bytes the value in a column of one row has, by its offsets alone."""
+    parts = column.flatten() if pa.types.is_struct(column.type) else [column]
+    return sum(byte_lengths(part)[0].as_py() or 0 for part in parts if is_text(part.type))
 
 
 def _place(source: HuggingFaceSource, image: str) -> RowFile | None:
@@ -189,7 +202,7 @@ def open_images(base_uri: str) -> "Dataset":
     images = open_dataset(source).select_columns([source.image_column])
     if isinstance(images.features[source.image_column], Image):
         images = images.cast_column(source.image_column, Image(decode=False))
-    return images
+    return images.with_format("arrow")
 
 
 def open_dataset(source: HuggingFaceSource) -> "Dataset":

@@ -26,6 +26,8 @@ class FetchConfig(Settings):
     """Longest time for one attempt, from its beginning to the last byte, redirects included."""
     max_bytes: int = Field(default=20_000_000, ge=1)
     """A larger file is rejected, and no more of it than this is received."""
+    max_file_bytes: int = Field(default=100_000_000, ge=1)
+    """A larger file or label map, member of a tar or image of a row that lies in storage is rejected, and not read."""
     max_redirects: int = Field(default=5, ge=0)
     retries: int = Field(default=2, ge=0)
     """Number of further attempts after a broken connection, a timeout, 429 or 5xx."""

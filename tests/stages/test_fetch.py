@@ -1,4 +1,6 @@
 import io
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +71,32 @@ def test_a_tar_that_became_shorter_is_a_rejection(root: str) -> None:
     assert fetch("k", root, "member:a/x.bin?offset=8&bytes=4") == Rejection(
         "k", Reason.TRUNCATED, "member:a/x.bin?offset=8&bytes=4 must have 4 bytes, got 2"
     )
+
+
+def test_what_is_larger_than_it_may_be_is_a_rejection_and_not_read(root: str) -> None:
+    assert fetch("k", root, "a/x.bin", most_bytes=10) == b"0123456789"
+    assert fetch("k", root, "a/x.bin", most_bytes=9) == Rejection(
+        "k", Reason.TOO_LARGE, "a/x.bin must have at most 9 bytes, got more; fetch.max_file_bytes allows more"
+    )
+    assert fetch("k", root, "member:a/x.bin?offset=0&bytes=10", most_bytes=9) == Rejection(
+        "k",
+        Reason.TOO_LARGE,
+        "member:a/x.bin?offset=0&bytes=10 must have at most 9 bytes, got 10; fetch.max_file_bytes allows more",
+    )
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str, scheme: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "x")  # opening it for reading waits for a writer
+    elif kind == "device":
+        (tmp_path / "x").symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind(str(tmp_path / "x"))
+    detail = "x must be a regular file, got a pipe or a device"
+    assert fetch("k", f"{scheme}{tmp_path}", "x") == Rejection("k", Reason.NOT_AN_IMAGE, detail)
 
 
 @pytest.mark.parametrize("name", ["a", "a/x.bin/y", "n" * 5000])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from stages.errors import SourceError
 from stages.settings import Settings
+from stages.sources.arrow_texts import is_text
 
 KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
     "url": ("url", "image_url"),
@@ -116,25 +117,13 @@ def _expected(found: pa.DataType, meaning: str) -> str:
     inner = found.value_type if pa.types.is_dictionary(found) else found
     if is_text(inner) or pa.types.is_null(inner):
         return ""
+    if meaning == "caption" and pa.types.is_list(inner) and is_text(inner.value_type):
+        return ""
     if meaning in TEXTS:
         return "text"
     if meaning in NUMBERS:
         return "" if is_number(inner) or pa.types.is_decimal(inner) else "numbers"
     return "" if is_number(inner) else "whole numbers or text"
-
-
-def is_text(found: pa.DataType) -> bool:
-    """Whether a type is a string or bytes."""
-    kinds = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_binary_view,
-        pa.types.is_fixed_size_binary,
-    )
-    return any(kind(found) for kind in kinds)
 
 
 def is_number(found: pa.DataType) -> bool:

@@ -19,8 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.errors import SourceError
-from stages.locations import file_system, local_path, open_file
+from stages.locations import file_system, local_path, open_file, open_regular
+from stages.sources.arrow_texts import without_long_texts
+from stages.sources.caption_text import MOST_CAPTION_BYTES, captions_of_value
 from stages.sources.file_patterns import find_names
+from stages.sources.laion.bounds import in_pieces, refuse_swollen, rows_at_once, shared_texts
 from stages.sources.laion.columns import NUMBERS, LaionColumns, find_columns
 from stages.sources.laion.values import hash_identities, number_values, text_values
 
@@ -31,6 +34,8 @@ BATCH_ROWS = 1 << 16
 READ_BYTES = 1 << 20
 """Read at once from each column of a local file."""
 LARGEST_SIZE_PIXELS = 2**31 - 1
+MOST_URL_BYTES = 1 << 13
+"""Servers and browsers take no longer address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class LaionFile:
     rows: int
     columns: Mapping[str, str]
     """What a column means, to its name."""
+    shared: tuple[str, ...]
+    """Columns of texts that may be stored once for many rows: read so, or a megabyte of a file would be gigabytes."""
 
 
 def find_files(
@@ -56,8 +63,10 @@ def find_files(
     found = []
     for name in find_names(files, path, root, "source.files", patterns):
         with _opened(root, name) as parquet:
-            schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-        found.append(LaionFile(root, name, rows, find_columns(schema, columns, needed, _where(root, name))))
+            where, rows = _where(root, name), parquet.metadata.num_rows
+            known = find_columns(parquet.schema_arrow, columns, needed, where)
+            refuse_swollen(parquet.metadata, known.values(), where)
+            found.append(LaionFile(root, name, rows, known, shared_texts(parquet, known.values())))
     return tuple(found)
 
 
@@ -66,18 +75,22 @@ def _where(root: str, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(root: str, name: str) -> Iterator[pq.ParquetFile]:
+def _opened(root: str, name: str, shared: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     """Open a file for reading by columns; every failure until it is closed is a SourceError."""
     where, local = _where(root, name), local_path(root)
     try:
         with contextlib.ExitStack() as stack:
             if local is not None:
+                open_regular(local / name).close()  # Arrow would wait for a pipe's writer
                 # Buffered: a row group may be as large as the file.
-                parquet = pq.ParquetFile(local / name, buffer_size=READ_BYTES, pre_buffer=False)
+                parquet = pq.ParquetFile(
+                    local / name, buffer_size=READ_BYTES, pre_buffer=False, read_dictionary=list(shared)
+                )
             else:
                 files, path = file_system(root)
                 # In few large requests, a row group at a time: each read waits for the network.
-                parquet = pq.ParquetFile(stack.enter_context(open_file(files, f"{path}/{name}")), pre_buffer=True)
+                file = stack.enter_context(open_file(files, f"{path}/{name}"))
+                parquet = pq.ParquetFile(file, pre_buffer=True, read_dictionary=list(shared))
             yield stack.enter_context(parquet)
     except FileNotFoundError:
         raise SourceError(f"{where} must be a parquet file, got no file; fix source.root or source.files") from None
@@ -93,7 +106,8 @@ def read_batches(
 
     `number` counts the rows from the first one of the first file. Of `meanings`, url, caption and license become
     strings, null where missing; hash becomes hash_high, hash_low (its identity) and has_hash; all others float64, NaN
-    where missing. What a file has no column for is missing in all of its rows. No batch has more than `batch_rows`.
+    where missing. Captions in a list become the first and `more_captions`. What a file has no column for is missing,
+    and so is a text that is too long. No batch has more than `batch_rows`.
     """
     start = 0
     for file in files:
@@ -116,13 +130,15 @@ def _read_file(
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield batches, each with the number of its first row in the file."""
     start = 0
-    with _opened(file.root, file.name) as parquet:
+    with _opened(file.root, file.name, file.shared) as parquet:
+        batch_rows = rows_at_once(parquet.metadata, columns, batch_rows)
         for groups, count in _group_row_groups(parquet, batch_rows):
             first, start = start, start + count
             if chosen is None or len(_between(chosen, first, start)):
                 for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False):
-                    yield first, batch
-                    first += batch.num_rows
+                    for piece in in_pieces(batch):
+                        yield first, piece
+                        first += piece.num_rows
 
 
 def _group_row_groups(parquet: pq.ParquetFile, batch_rows: int) -> Iterator[tuple[list[int], int]]:
@@ -154,8 +170,14 @@ def _in_one_form(
             if meaning in ("width", "height"):
                 floats[~((floats >= 1) & (floats <= LARGEST_SIZE_PIXELS))] = np.nan
             arrays[meaning] = pa.array(floats)
+        elif meaning == "caption" and pa.types.is_list(values.type):
+            captions = [captions_of_value(value) for value in without_long_texts(values).to_pylist()]
+            arrays["caption"] = pa.array([found[0] if found else None for found in captions], pa.string())
+            arrays["more_captions"] = pa.array([found[1:] for found in captions], pa.list_(pa.string()))
         else:
-            arrays[meaning] = text_values(values)
+            arrays[meaning] = text_values(
+                without_long_texts(values, MOST_URL_BYTES if meaning == "url" else MOST_CAPTION_BYTES)
+            )
     return pa.RecordBatch.from_pydict(arrays)
 
 

@@ -49,7 +49,7 @@ def to_index(rows: pa.RecordBatch, score_names: Sequence[str]) -> pa.RecordBatch
     columns = {
         "key": _keys(digests(rows)),
         "image_uri": url,
-        "captions": pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32), rows.column("caption")),
+        "captions": _captions(rows),
         "source_url": url,
         "license": pc.if_else(pc.equal(license_, NOT_STATED), "", license_),
         "width": _pixels(rows.column("width")),
@@ -63,6 +63,14 @@ def to_index(rows: pa.RecordBatch, score_names: Sequence[str]) -> pa.RecordBatch
         "rejected_detail": empty,
     }
     return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _captions(rows: pa.RecordBatch) -> pa.Array:
+    first = pa.ListArray.from_arrays(np.arange(rows.num_rows + 1, dtype=np.int32), rows.column("caption"))
+    if "more_captions" not in rows.schema.names:
+        return first
+    pairs = zip(first.to_pylist(), rows.column("more_captions").to_pylist(), strict=True)
+    return pa.array([some + more for some, more in pairs], first.type)
 
 
 def _no_facts(count: int, kind: pa.DataType) -> pa.Array:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.sources.arrow_texts import is_text
 from stages.sources.index.identities import Flags, Identities, digest_identities, sha256_digests
-from stages.sources.laion.columns import is_text
 
 Floats = npt.NDArray[np.float64]
 

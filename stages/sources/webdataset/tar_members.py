@@ -14,7 +14,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 MEMBER_SCHEME = "member:"
 SCAN_BYTES = 1 << 20
@@ -60,6 +60,19 @@ def parse_member_uri(uri: str) -> MemberPlace:
     return MemberPlace(match[1], int(match[2]), int(match[3]))
 
 
+class _Headers:
+    """A tar's file for tarfile, which would take an extended header of gigabytes into memory because it says so."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > SCAN_BYTES:
+            raise tarfile.ReadError(f"a header of {size} bytes, where {SCAN_BYTES} hold any name")
+        return self._file.read(size)
+
+
 def read_members(file: BinaryIO) -> Iterator[TarMember | TarCut]:
     """Yield the regular files of an uncompressed tar in the order of the tar, and at most one `TarCut`, last.
 
@@ -67,12 +80,13 @@ def read_members(file: BinaryIO) -> Iterator[TarMember | TarCut]:
     over: their content does not lie in one piece behind their header.
     """
     size = file.seek(0, io.SEEK_END)
+    headers = cast(BinaryIO, _Headers(file))
     start: int | None = 0
     while start is not None:
         file.seek(start)
         end = start
         try:
-            tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+            tar = tarfile.open(fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]
                 stop = info.offset_data + info.size

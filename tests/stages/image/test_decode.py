@@ -211,6 +211,22 @@ def test_a_text_chunk_that_pillow_takes_for_its_own_field_does_no_harm(name: str
         np.testing.assert_array_equal(result, np.asarray(_picture()))
 
 
+@pytest.mark.parametrize("name", ["tEXt", "zTXt", "iTXt", "iCCP"])
+def test_a_png_with_megabytes_of_text_or_profile_has_its_pixels(name: str) -> None:
+    content = np.random.default_rng(0).integers(1, 255, 3 << 20, np.uint8).tobytes()
+    unpacked = bytes(3 << 20)
+    data = {
+        "tEXt": b"note\0" + content,
+        "zTXt": b"note\0\0" + zlib.compress(unpacked),
+        "iTXt": b"note\0\1\0\0\0" + zlib.compress(unpacked),
+        "iCCP": b"note\0\0" + zlib.compress(unpacked),
+    }[name]
+    plain = _file(_picture(), "PNG")
+    for place in (33, len(plain) - 12):  # before the pixels, and after them
+        whole = plain[:place] + _chunk(name.encode(), data) + plain[place:]
+        np.testing.assert_array_equal(_pixels(whole), _pixels(plain))
+
+
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG"])
 def test_a_stored_image_is_decoded_as_its_readers_decode_it(format_name: str) -> None:
     data = _file(_picture(), format_name)

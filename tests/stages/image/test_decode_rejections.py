@@ -126,6 +126,19 @@ def test_a_decompression_bomb_is_rejected_by_its_header() -> None:
     assert _rejection(_png_header(30000, 30000)).detail == detail
 
 
+def test_a_large_picture_must_have_bytes_for_its_pixels() -> None:
+    uniform = io.BytesIO()
+    Image.new("L", (6000, 6000)).save(uniform, "png")
+    size = len(uniform.getvalue())
+    assert _rejection(uniform.getvalue()) == Rejection(
+        "key",
+        Reason.TOO_MANY_PIXELS,
+        f"expected a byte for 50 pixels of a large picture, got 6000 x 6000 in {size} bytes",
+    )
+    photograph = uniform.getvalue() + bytes(6000 * 6000 // 50)  # as many as a photograph would have
+    assert not isinstance(decode_image("key", photograph, CONFIG), Rejection)
+
+
 @pytest.mark.parametrize(
     ("limits", "reason", "detail"),
     [

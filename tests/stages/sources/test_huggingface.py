@@ -148,6 +148,18 @@ def test_captions_may_be_lists_and_a_row_without_one_is_rejected(save: Save) -> 
     assert second.rejection == Rejection("000000001", Reason.NO_CAPTION, "row 1 has no caption in column 'text'")
 
 
+@pytest.mark.parametrize("kind", ["bytes", "Image"])
+def test_an_image_that_is_larger_than_it_may_be_is_a_rejection(save: Save, kind: str) -> None:
+    image: object = b"12345" if kind == "bytes" else {"bytes": b"12345", "path": None}
+    source = save(image=[image], text=["a"])
+    assert fetch("k", source.base_uri, "row:0/1", most_bytes=5) == b"12345"
+    assert fetch("k", source.base_uri, "row:0/1", most_bytes=4) == Rejection(
+        "k",
+        Reason.TOO_LARGE,
+        "row 0 must have an image of at most 4 bytes, got 5; fetch.max_file_bytes allows more",
+    )
+
+
 def test_a_row_without_image_is_a_rejection(save: Save) -> None:
     source = save(image=[b"x", None], text=["a", "b"])
     assert fetch("k", source.base_uri, "row:1/2") == Rejection(

@@ -1,3 +1,5 @@
+import os
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from stages.errors import SourceError
+from stages.sources.index.dropped import from_metadata
 from stages.sources.laion.source import LaionSource
 
 GOOD = {"URL": ["http://x/1.jpg"], "TEXT": ["a cat"], "punsafe": [0.5]}
@@ -46,6 +49,31 @@ def test_a_file_that_is_cut_within_its_data_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(content[:5000] + bytes(50_000) + content[55_000:])
     with pytest.raises(SourceError, match=r"a\.parquet must be a readable parquet file, got "):
         list_all(tmp_path)
+
+
+def test_a_column_that_unpacks_a_thousandfold_is_refused(tmp_path: Path) -> None:
+    table = pa.table({"URL": ["http://x/1.jpg"], "TEXT": ["x" * (70 << 20)]})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, compression="zstd")
+    with pytest.raises(SourceError, match=r"a\.parquet column TEXT must unpack to at most 100 times its size, got 734"):
+        list_all(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"a\.parquet must be a readable parquet file, got .* is no regular file"):
+        list_all(tmp_path)
+
+
+def test_captions_in_lists_and_long_texts_are_read_as_everywhere(tmp_path: Path) -> None:
+    columns = {"URL": [f"http://x/{number}" for number in range(5)]}
+    columns["URL"][4] += "y" * 9_000
+    write(tmp_path, columns | {"TEXT": [["a", " b "], ["", "c"], [], ["x" * 9_000], ["d"]]})
+    write(tmp_path, columns | {"TEXT": [b"a cat", b"x" * 9_000, b"\xff", None, b"b"]}, "b.parquet")
+    batches = list(LaionSource(root=str(tmp_path), deduplicate=()).batches())
+    captions = [each for batch in batches for each in batch.column("captions").to_pylist()]
+    assert captions == [["a", "b"], ["c"], ["a cat"]]
+    dropped = sum((Counter(from_metadata(batch.schema.metadata)) for batch in batches), Counter())
+    assert dropped == {"missing_url": 2, "missing_caption": 5}
 
 
 def test_a_missing_column_names_what_was_found(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import gzip
 import os
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -115,6 +116,27 @@ def test_a_cut_tar_has_a_row_for_what_it_lost_and_the_other_tars_are_listed(tmp_
     assert reason(lost) == (Reason.TRUNCATED, f"{what}; unpack or download it again")
     assert reason(empty)[0] is Reason.TRUNCATED
     assert whole.captions == ("photograph 2",)
+
+
+def test_an_extended_header_that_says_it_is_huge_is_not_read(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", sample(0))
+    content = (tmp_path / "0.tar").read_bytes()
+    end = len(content.rstrip(b"\0")) // 512 * 512 + 512
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 31
+    with (tmp_path / "0.tar").open("r+b") as file:
+        file.seek(end)
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(end + (1 << 32))
+    good, lost = sorted(rows(WebDatasetSource(root=str(tmp_path))), key=lambda row: row.rejection is not None)
+    assert good.captions == ("photograph 0",)
+    assert "a header of 2147483648 bytes, where 1048576 hold any name" in reason(lost)[1]
+
+
+def test_a_pipe_in_place_of_a_tar_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "0.tar")
+    with pytest.raises(SourceError, match=r"0\.tar must be readable, got .*0\.tar is no regular file; fix the storage"):
+        rows(WebDatasetSource(root=str(tmp_path)))
 
 
 def test_a_pattern_without_match_a_missing_and_a_compressed_tar_are_errors(tmp_path: Path) -> None:
