@@ -14,7 +14,7 @@ from pipeline.execution.origins import loading_of
 from stages.errors import SourceError
 from stages.load import load_samples
 from stages.records import Rejection
-from tests.pipeline.bombs import BOMBS, good
+from tests.pipeline.sources.bombs import BOMBS, good
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux: peaks are read from /proc")
 
