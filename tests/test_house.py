@@ -76,6 +76,7 @@ MAY_CHANGE_THE_PROCESS = {
     "stages/hardware/allocator.py",  # for good: nobody tells what it was
     "stages/hardware/float32_products.py",
     "stages/hardware/process.py",
+    "stages/hardware/waiting.py",
     "stages/hardware/warning_filters.py",
     "train/loop/interruption.py",
 }

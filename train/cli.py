@@ -14,6 +14,7 @@ from pipeline.cli import mount
 from pipeline.commands.home import expand_home
 from pipeline.commands.look.bench import app as bench_app
 from stages.errors import CondsetError
+from stages.hardware.waiting import waiting_asleep
 from train.commands.bench_load import bench_load
 from train.commands.bench_train import bench_train
 from train.commands.evaluate import evaluate
@@ -66,7 +67,8 @@ def options(
 def main() -> None:
     """Run the command line; every error that a user can fix is one line."""
     try:
-        app(expand_home(sys.argv[1:]))
+        with waiting_asleep():
+            app(expand_home(sys.argv[1:]))
     except CondsetError as error:
         print(f"condset: {error}", file=sys.stderr)
         sys.exit(2)
