@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from stages.annotators.keypose.annotator import KeyposeConfig
 from stages.errors import ConfigError
 from stages.image.crop import ImageConfig
 from stages.registry import AnyAnnotator, AnySource
@@ -59,6 +60,13 @@ class PrepareConfig(Settings):
     execution: ExecutionConfig = ExecutionConfig()
 
 
+def refuse_missing_keypoints(config: PrepareConfig) -> None:
+    """Raise ConfigError if an annotator draws the annotated persons and the source has none: all would be black."""
+    takes_them = any(isinstance(each, KeyposeConfig) and each.from_ == "annotations" for each in config.annotators)
+    if takes_them and (why := config.source.lacks_keypoints):
+        raise ConfigError(f'keypose from = "annotations" must have a source with annotated persons, got {why}')
+
+
 AnyConfig = TypeVar("AnyConfig", bound=Settings)
 
 
@@ -68,7 +76,7 @@ def load_config(path: Path, overrides: Sequence[str], model: type[AnyConfig]) ->
     Raises ConfigError naming the file and the setting, what was expected and what was got.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"{path} must be a configuration file, got none; see configs/ for complete ones") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from pipeline.config import PrepareConfig
+from pipeline.config import PrepareConfig, refuse_missing_keypoints
 from pipeline.dataset.conditions import ConditionEntry, describe_condition
 from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
 from pipeline.dataset.index import INDEX_FILE, PARTS, Index, open_index
@@ -37,7 +37,8 @@ from pipeline.execution.origins import FromIndex, Origin
 from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
 from stages.errors import ShardConflict
-from stages.locations import PARTIAL
+from stages.locations import PARTIAL, is_hidden
+from stages.web.config import proxy_note
 from stages.weights.store import WeightsFile, WeightsStore
 
 
@@ -103,6 +104,9 @@ def plan_dataset(config: PrepareConfig, directory: Directory, environment: Envir
     else:
         # What the machine or the cluster lacks is said before hours of listing, not after.
         environment.executor.numerics(config)
+        refuse_missing_keypoints(config)
+        if note := proxy_note(config.fetch, config.source.kind in ("laion", "huggingface")):
+            environment.say(note)
         environment.say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
         index = write_index(directory, config.source, config.limit, listed_by)
         environment.say(_describe_index(index))
@@ -189,7 +193,7 @@ def seal(
 
 def claim(directory: Directory) -> None:
     """Make a directory for a data set, or take one of ours; ShardConflict if there are foreign files in it."""
-    names = [name for name in directory.names() if not name.startswith(".")]
+    names = [name for name in directory.names() if not is_hidden(name)]
     ours = {INDEX_FILE, PARTS, MANIFEST_FILE, SHARDS, RECORDS, FORMER_INDEX}
     if names and not ours & set(names) and not all(name.endswith(PARTIAL) for name in names):
         raise ShardConflict(

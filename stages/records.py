@@ -85,15 +85,38 @@ FACTS = ("copyright", "hash", "md5", "sha256", "sha512")
 """What a source may state of an image besides: fields of `<key>.json`, each a text or a whole number."""
 
 
+LONGEST_DETAIL = 200
+_TAIL = 60
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A sample that is not in the data set, and why; kept in its shard's record."""
+    """A sample that is not in the data set, and why; kept in its shard's record.
+
+    What it was given as its detail is made one line of at most `LONGEST_DETAIL` characters: it may name what a stranger
+    wrote, be it a whole picture in base64. The middle is left out then, and the detail says so.
+    """
 
     key: str
     reason: str
     """A `Reason`; in a record that is read, maybe one that only a newer condset knows."""
     detail: str
     """One line for a person: what was expected, what was got."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", _one_short_line(self.detail))
+
+
+def _one_short_line(text: str) -> str:
+    length = len(text)
+    if length > 4 * LONGEST_DETAIL:  # no need to look at megabytes
+        text = text[: 2 * LONGEST_DETAIL] + text[-2 * LONGEST_DETAIL :]
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    if max(length, len(text)) <= LONGEST_DETAIL:
+        return text
+    cut = f" ... ({length} characters, cut) ... "
+    return text[: LONGEST_DETAIL - _TAIL - len(cut)] + cut + text[-_TAIL:]
 
 
 @dataclass(frozen=True, slots=True)

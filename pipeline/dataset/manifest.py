@@ -19,6 +19,7 @@ from pipeline.dataset.numerics import Numerics
 from pipeline.dataset.record import RECORDS, ShardRecord
 from pipeline.dataset.storage import Directory
 from stages.errors import ManifestError
+from stages.locations import is_hidden
 from stages.settings import Mark, marks, plain
 
 MANIFEST_FILE = "dataset.json"
@@ -210,7 +211,7 @@ def load_dataset(directory: Directory) -> Manifest:
 
 def layer_names(directory: Directory) -> list[str]:
     """The names of a data set's layers, finished or not, sorted; what is hidden is none."""
-    return sorted(name for name in (directory / LAYERS).names() if not name.startswith("."))
+    return sorted(name for name in (directory / LAYERS).names() if not is_hidden(name))
 
 
 def write_manifest(directory: Directory, manifest: Manifest) -> None:

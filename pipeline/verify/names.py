@@ -14,7 +14,7 @@ from pipeline.dataset.shards import is_tar_of, replaced_tars
 from pipeline.dataset.storage import Directory
 from pipeline.verify.problem import REMAKE_MANIFEST, Problem
 from stages.errors import ShardCorrupt
-from stages.locations import PARTIAL
+from stages.locations import PARTIAL, is_hidden
 
 
 def check_names(
@@ -60,5 +60,5 @@ def _foreign(name: str) -> Iterator[Problem]:
         yield Problem(
             "", "", f"{name} must have been removed by the run that wrote it, got it still there; prepare again"
         )
-    elif not name.rpartition("/")[2].startswith("."):
+    elif not is_hidden(name):
         yield Problem("", "", f"{name} must not be there: it belongs to none of the shards and files; remove it")

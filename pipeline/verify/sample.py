@@ -196,7 +196,12 @@ class SampleCheck:
             yield f"json crop_box of a {original} original must be {planned.box}, stored at {size}, got {got}"
         if row is None:
             return
-        if row.keypoints.size and (row.width, row.height) != (crop.original_width, crop.original_height):
+        if (
+            row.keypoints.size
+            and row.width
+            and row.height
+            and (row.width, row.height) != (crop.original_width, crop.original_height)
+        ):
             yield f"json original size must be the index's {row.width}x{row.height}, got {original}"
         stored = StoredSample(row, "", b"", b"", crop)
         expected = json.loads(describe_sample(stored, f"{config.source.kind}/{config.source.split}"))

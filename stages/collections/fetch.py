@@ -21,6 +21,7 @@ from stages.collections.room import Need, check_room, room_in_words
 from stages.collections.unpack import UnusableArchive, ZipContents, read_contents, unpack
 from stages.errors import SourceError
 from stages.file_hash import file_sha256
+from stages.locations import is_hidden
 from stages.settings import changed
 from stages.web.download import WebFile, announced_bytes, download
 from stages.web.progress import progress_bar
@@ -199,7 +200,7 @@ def _used_bytes(folder: Path) -> int:
 def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
     if folder.is_dir():
         with os.scandir(folder) as entries:
-            yield from (entry for entry in entries if not entry.name.startswith("."))
+            yield from (entry for entry in entries if not is_hidden(entry.name))
 
 
 @contextmanager

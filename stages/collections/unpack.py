@@ -1,6 +1,6 @@
 """Unpack a zip from the web: only plain files of the wanted folders, only below the root, each checked by its CRC.
 
-    zip ──names, kinds, sizes judged──> ZipContents ──file by file──> .unpacking ──CRC──> 000000000139.jpg
+    zip ──names, kinds, sizes judged──> ZipContents ──file by file──> .unpacking.partial ──CRC──> 000000000139.jpg
                                                        └── what is there already and equal is left alone
 
 Invariant: nothing is written but files directly in the wanted folders, and each has its name only when it is whole. So
@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from stages.locations import PARTIAL, is_hidden
 from stages.web.progress import Progress, in_words
 
-PARTIAL = ".unpacking"
+UNPACKING = f".unpacking{PARTIAL}"
 """The file that is being written; the next attempt writes over it."""
 
 MOST_TIMES_LARGER = 20
@@ -85,7 +86,7 @@ def read_contents(archive: Path, folders: Mapping[str, Path]) -> ZipContents:
         PackedFile(info, folders[folder] / name)
         for info in infos
         for folder, slash, name in [info.filename.rpartition("/")]
-        if folder in folders and not name.startswith(".")
+        if folder in folders and not is_hidden(name)
     )
     _check_together(archive, files)
     for destination, times in Counter(file.destination for file in files).items():
@@ -115,7 +116,7 @@ def unpack(contents: ZipContents, progress: Progress) -> None:
 
 def _write(opened: ZipFile, file: PackedFile) -> None:
     file.destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.destination.with_name(PARTIAL)
+    partial = file.destination.with_name(UNPACKING)
     try:
         with opened.open(file.info) as packed, partial.open("wb") as plain:
             while chunk := packed.read(_CHUNK_BYTES):

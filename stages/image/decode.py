@@ -76,6 +76,11 @@ def _opener(data: bytes) -> tuple[str, _Opener] | None:
     return None
 
 
+def has_image_signature(data: bytes) -> bool:
+    """Whether a file begins as one of the formats that are accepted."""
+    return _opener(data) is not None
+
+
 def decode_image(key: str, data: bytes, config: ImageConfig) -> UInt8Array | Rejection:
     """Decode a file from anywhere into upright RGB, or say why that cannot be done.
 
@@ -248,4 +253,4 @@ def _kind(data: bytes) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(text.split())

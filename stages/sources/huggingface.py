@@ -76,6 +76,10 @@ class HuggingFaceSource(Settings):
         return 0
 
     @property
+    def lacks_keypoints(self) -> str:
+        return f"source.kind = {self.kind}, which has none"
+
+    @property
     def labels(self) -> Mapping[int, str]:
         return {}
 

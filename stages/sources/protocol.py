@@ -33,6 +33,11 @@ class Source(Protocol):
         ...
 
     @property
+    def lacks_keypoints(self) -> str:
+        """Why its rows have no annotated persons, and what to do about it; empty if they have."""
+        ...
+
+    @property
     def labels(self) -> Mapping[int, str]:
         """Category id to name of the label maps; empty if the source has none."""
         ...

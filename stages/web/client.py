@@ -22,6 +22,7 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from stages.errors import SourceError
+from stages.image.decode import has_image_signature
 from stages.records import Reason
 from stages.web.addresses import AddressGuard, RefusedAddress, parse_networks
 from stages.web.config import FetchConfig
@@ -41,6 +42,9 @@ LEGAL = "%!$&'()*+,/:;=?@~[]|"
 
 STATUS_REASONS = {404: Reason.HTTP_404, 410: Reason.HTTP_410, 429: Reason.HTTP_429}
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+BARE_DEFLATE = -zlib.MAX_WBITS
+"""What some servers send as deflate, without zlib's header."""
+GZIP_SIGNATURE = b"\x1f\x8b"
 ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -75,13 +79,13 @@ class GuardedResolver(aiohttp.ThreadedResolver):
 
 
 def open_session(config: FetchConfig) -> aiohttp.ClientSession:
-    """Make the session of one shard: no cookies, no proxies, no reuse of connections, a guard at every socket."""
+    """Make the session of one shard: no cookies, no reuse of connections, a guard at every socket but a proxy's."""
     guard = AddressGuard(parse_networks(config.allow_private_hosts))
     connector = aiohttp.TCPConnector(
         limit=0,  # `urls` limits them: waiting here for a free one would count as time to connect
         force_close=True,
-        resolver=GuardedResolver(guard),
-        socket_factory=guard.make_socket,
+        resolver=None if config.proxy else GuardedResolver(guard),
+        socket_factory=None if config.proxy else guard.make_socket,
     )
     about = f" (+{config.contact})" if config.contact else ""
     return aiohttp.ClientSession(
@@ -95,6 +99,7 @@ def open_session(config: FetchConfig) -> aiohttp.ClientSession:
             "Connection": "close",
         },
         cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=config.proxy or None,
         middlewares=[_send_once],
         auto_decompress=False,
         requote_redirect_url=False,
@@ -148,6 +153,8 @@ async def get(session: aiohttp.ClientSession, url: str, config: FetchConfig) -> 
         limits = f"{config.connect_seconds:g} s, pause at most {config.read_seconds:g} s and end in "
         detail = f"server must connect in {limits}{config.total_seconds:g} s, got slower"
         return Failure(Reason.TIMEOUT, detail, may_pass=True)
+    except aiohttp.ClientHttpProxyError as error:
+        return Failure(Reason.CONNECT, f"fetch.proxy must connect to {host}, got status {error.status}", may_pass=True)
     except aiohttp.ClientConnectorError as error:
         return _not_connected(error)
     except aiohttp.TooManyRedirects:
@@ -214,24 +221,40 @@ async def _receive(answer: aiohttp.ClientResponse, config: FetchConfig) -> bytes
     except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
         detail = "body must arrive whole, got a connection that broke off"
         return Failure(Reason.TRUNCATED, detail, may_pass=True)
-    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in ("identity", ""):
+    encodings = ",".join(answer.headers.getall("Content-Encoding", []))
+    names = {name for each in encodings.split(",") if (name := each.strip().lower()) not in ("identity", "")}
+    if not names or has_image_signature(bytes(body)):  # some servers name an encoding and send the file as it is
         return bytes(body)
-    return _decoded(bytes(body), encoding, config)
+    return _decoded(bytes(body), names, config)
 
 
-def _decoded(body: bytes, encoding: str, config: FetchConfig) -> bytes | Failure:
+def _decoded(body: bytes, encodings: set[str], config: FetchConfig) -> bytes | Failure:
     """Undo an encoding that we did not ask for; no more is unpacked than the largest size."""
-    decoder = zlib.decompressobj(GZIP_OR_ZLIB)
-    try:
-        content = decoder.decompress(body, config.max_bytes + 1)
-    except zlib.error:
-        content = b""
-    if len(content) > config.max_bytes:
-        return _too_large(config)
-    if encoding not in ENCODINGS or not decoder.eof:
-        return Failure(Reason.BAD_RESPONSE, f"body must be plain or whole gzip or deflate, got {encoding[:100]!r}")
-    return content
+    if encodings <= ENCODINGS and len(encodings) == 1:
+        for window_bits in (GZIP_OR_ZLIB, BARE_DEFLATE):
+            content = _unpacked(body, window_bits, config.max_bytes)
+            if content is not None:
+                return content if len(content) <= config.max_bytes else _too_large(config)
+    named = ", ".join(sorted(encodings))[:100]
+    return Failure(Reason.BAD_RESPONSE, f"body must be plain or whole gzip or deflate, got {named!r}")
+
+
+def _unpacked(body: bytes, window_bits: int, most_bytes: int) -> bytes | None:
+    """Unpack the members of a body, one after the other, to at most one byte more than `most_bytes`; None if broken."""
+    content, rest = b"", body
+    while True:
+        decoder = zlib.decompressobj(window_bits)
+        try:
+            content += decoder.decompress(rest, most_bytes + 1 - len(content))
+        except zlib.error:
+            return None
+        if len(content) > most_bytes:
+            return content
+        if not decoder.eof:
+            return None
+        rest = decoder.unused_data
+        if not rest.startswith(GZIP_SIGNATURE):
+            return content
 
 
 def _too_large(config: FetchConfig) -> Failure:

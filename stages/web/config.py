@@ -5,10 +5,15 @@ What a server answers is a fact of the day, and samples that were lost to one po
 last ones used are in dataset.json.
 """
 
+import os
+from collections.abc import Mapping
+
 from pydantic import Field, field_validator
 
 from stages.settings import Settings
 from stages.web.addresses import parse_networks
+
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 class FetchConfig(Settings):
@@ -39,6 +44,9 @@ class FetchConfig(Settings):
     """Reject what a server withholds by an X-Robots-Tag of noai, noimageai, noindex, noimageindex or none."""
     allow_private_hosts: tuple[str, ...] = ()
     """Addresses and networks that may be reached although they are not public: ["10.0.0.7", "fd00::/8"]."""
+    proxy: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """A proxy that images are fetched through, such as http://proxy:3128: it looks the names up, so that refusing what
+    is not public is up to it. The environment's http_proxy is not used."""
     contact: str = Field(default="", pattern=r"^[!-'*-~]*$")
     """A URL or mail address that every server is told in the user agent: whoever minds can ask you to stop."""
 
@@ -47,3 +55,18 @@ class FetchConfig(Settings):
     def _are_networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         parse_networks(texts)
         return texts
+
+
+def proxy_note(config: FetchConfig, source_is_on_the_web: bool, variables: Mapping[str, str] = os.environ) -> str:
+    """Say what a proxy means for a run that fetches from the web; empty if there is none."""
+    if not source_is_on_the_web:
+        return ""
+    if config.proxy:
+        return (
+            f"fetching through {config.proxy}: it looks up the names, so addresses that are not public are not refused "
+            "here; let it refuse them"
+        )
+    for name in PROXY_VARIABLES:
+        if variables.get(name):
+            return f"{name} is set and not used, since no address could be refused here then; fetch.proxy sets one"
+    return ""

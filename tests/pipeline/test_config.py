@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import PrepareConfig, load_config
+from pipeline.config import PrepareConfig, check_config, load_config, refuse_missing_keypoints
 from stages.errors import ConfigError
 from stages.registry import ANNOTATORS, SOURCES
 from stages.weights.catalogue import MODELS
@@ -95,3 +95,20 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     path.write_text('name = "x"\n')
     with pytest.raises(ConfigError, match=r"source is missing; annotators is missing"):
         load_config(path, [], PrepareConfig)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b'\xef\xbb\xbfname = "x"\nannotators = []\n[source]\nkind = "synthetic"\n')
+    assert load_config(tmp_path / "x.toml", (), PrepareConfig).name == "x"
+
+
+@pytest.mark.parametrize("kind", ["folder", "webdataset", "laion", "coco", "coco_stuff"])
+def test_annotated_persons_are_drawn_only_where_a_source_has_them(tmp_path: Path, kind: str) -> None:
+    annotators = [{"kind": "keypose", "from": "annotations"}]
+    tables = {"name": "x", "source": {"kind": kind, "root": str(tmp_path)}, "annotators": annotators}
+    with pytest.raises(
+        ConfigError, match='keypose from = "annotations" must have a source with annotated persons, got '
+    ):
+        refuse_missing_keypoints(check_config(tables, "x", PrepareConfig))
+    refuse_missing_keypoints(check_config(tables | {"annotators": []}, "x", PrepareConfig))
+    refuse_missing_keypoints(check_config(tables | {"source": {"kind": "synthetic"}}, "x", PrepareConfig))

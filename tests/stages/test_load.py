@@ -12,8 +12,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from stages.image.crop import ImageConfig
-from stages.load import Loading, load_samples
-from stages.records import IndexRow, StoredSample
+from stages.load import Loading, load_sample, load_samples
+from stages.records import IndexRow, Rejection, StoredSample
 from stages.sources.index.schema import NO_KEYPOINTS
 
 KEYS = tuple(f"{number:06d}" for number in range(6))
@@ -50,6 +50,14 @@ def test_a_key_has_the_same_random_crop_every_time_and_in_any_order(photograph: 
 
 def test_every_key_has_a_random_crop_of_its_own(photograph: Path) -> None:
     assert len(set(crops(load(photograph)).values())) == len(KEYS)
+
+
+def test_annotations_of_a_picture_whose_size_is_not_stated_are_taken_as_they_are(photograph: Path) -> None:
+    keypoints = np.ones((1, 17, 3), np.float32)
+    loading = Loading(str(photograph.parent), "", 0, RANDOM_CROP, 0)
+    for size, expected in [((0, 0), StoredSample), ((963, 64), StoredSample), ((963, 63), Rejection)]:
+        row = IndexRow("k", photograph.name, ("a caption",), "", "", *size, keypoints, "", {}, None)
+        assert isinstance(load_sample(row, loading), expected)
 
 
 def test_every_seed_has_random_crops_of_its_own(photograph: Path) -> None:

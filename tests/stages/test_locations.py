@@ -1,6 +1,7 @@
 """Reading behind a URL, where each driver fails in its own way."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -9,7 +10,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from stages.errors import SourceError
-from stages.locations import file_system, open_file, read_bytes
+from stages.locations import file_system, is_hidden, open_file, read_bytes
+from stages.sources.file_patterns import find_names
 from stages.sources.folder.listing import list_files, read_files
 from stages.sources.folder.source import FolderSource
 from stages.sources.laion.source import LaionSource
@@ -145,3 +147,25 @@ def test_all_files_of_a_store_are_listed(store: Store) -> None:
 
 def _fail(*_: object) -> bytes:
     raise DriverError("no range")
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        *[("._x.tar", True), (".DS_Store", True), (".ipynb_checkpoints/a.png", True), ("a/_temporary/0/b.tar", True)],
+        *[("__MACOSX/a.png", True), ("a/b.png", False), ("_a.png", False), ("a.b", False), ("./a", False)],
+    ],
+)
+def test_one_name_is_hidden_for_every_listing(name: str, hidden: bool) -> None:
+    assert is_hidden(name) is hidden
+
+
+def test_patterns_pass_hidden_files_over_and_plain_names_do_not(tmp_path: Path) -> None:
+    for name in ("a.tar", "._a.tar", "_temporary/0/b.tar", ".ipynb_checkpoints/c.tar", "d/e.tar"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    files, root = file_system(str(tmp_path))
+    assert find_names(files, root, "x", "source.tars", ["**/*.tar"]) == ("a.tar", "d/e.tar")
+    assert find_names(files, root, "x", "source.tars", ["._a.tar", "*.tar"]) == ("._a.tar", "a.tar")
+    with pytest.raises(SourceError, match=r"source\.tars _temporary/\*/\*\.tar must match files in x, got none"):
+        find_names(files, root, "x", "source.tars", ["_temporary/*/*.tar"])

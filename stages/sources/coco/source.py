@@ -37,7 +37,7 @@ class CocoSource(Settings):
     split: str = "train2017"
     """train2017 or val2017: the name of a folder and the ending of the annotation files."""
     keypoints: bool = True
-    """Read the annotated persons; false if person_keypoints_<split>.json is not there."""
+    """Read the annotated persons, if person_keypoints_<split>.json is there."""
 
     @property
     def base_uri(self) -> str:
@@ -50,6 +50,10 @@ class CocoSource(Settings):
     @property
     def label_offset(self) -> int:
         return 0
+
+    @property
+    def lacks_keypoints(self) -> str:
+        return missing_persons(self.root, self.split, self.keypoints)
 
     @property
     def labels(self) -> Mapping[int, str]:
@@ -69,15 +73,26 @@ def list_coco(root: str, split: str, keypoints: bool) -> Iterator[IndexRow]:
     folder, fetch = Path(root) / "annotations", f"`condset fetch coco17 --out {root}` brings it"
     captions = read_annotations(folder / f"captions_{split}.json", fetch)
     persons = None
-    if keypoints:
-        advice = f"{fetch}, or set source.keypoints = false"
-        persons = read_annotations(folder / f"person_keypoints_{split}.json", advice)
+    if not missing_persons(root, split, keypoints):
+        persons = read_annotations(_persons_file(root, split), fetch)
     for number, image in captions.images:
         try:
             yield _row(number, image, split, captions, persons)
         except ValueError as error:
             place = f"image {number} of {split} in {folder}"
             raise SourceError(f"{place} must be described as in COCO, got {error}; fix the files") from None
+
+
+def missing_persons(root: str, split: str, keypoints: bool) -> str:
+    """Say why a split has no annotated persons; empty if it has."""
+    path = _persons_file(root, split)
+    if keypoints and path.exists():
+        return ""
+    return f"no {path}; `condset fetch coco17 --out {root}` brings it" if keypoints else "source.keypoints = false"
+
+
+def _persons_file(root: str, split: str) -> Path:
+    return Path(root) / "annotations" / f"person_keypoints_{split}.json"
 
 
 def _row(

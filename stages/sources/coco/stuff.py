@@ -17,7 +17,7 @@ import pyarrow as pa
 from stages.errors import SourceError
 from stages.records import IndexRow
 from stages.settings import Mark, Settings
-from stages.sources.coco.source import list_coco
+from stages.sources.coco.source import list_coco, missing_persons
 from stages.sources.index.schema import to_batches
 from stages.sources.label_names import read_label_names
 
@@ -33,7 +33,7 @@ class CocoStuffSource(Settings):
     split: str = "train2017"
     """train2017 or val2017."""
     keypoints: bool = True
-    """Read the annotated persons as well; false if person_keypoints_<split>.json is not there."""
+    """Read the annotated persons as well, if person_keypoints_<split>.json is there."""
 
     @property
     def base_uri(self) -> str:
@@ -46,6 +46,10 @@ class CocoStuffSource(Settings):
     @property
     def label_offset(self) -> int:
         return 1
+
+    @property
+    def lacks_keypoints(self) -> str:
+        return missing_persons(self.root, self.split, self.keypoints)
 
     @property
     def labels(self) -> Mapping[int, str]:

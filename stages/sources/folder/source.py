@@ -69,6 +69,10 @@ class FolderSource(Settings):
         return self.labels_root
 
     @property
+    def lacks_keypoints(self) -> str:
+        return f"source.kind = {self.kind}, which has none"
+
+    @property
     def labels(self) -> Mapping[int, str]:
         return read_label_names(self.labels_file, "fix source.labels_file") if self.labels_file else {}
 

@@ -52,6 +52,10 @@ class SyntheticSource(Settings):
         return 0
 
     @property
+    def lacks_keypoints(self) -> str:
+        return ""
+
+    @property
     def labels(self) -> Mapping[int, str]:
         return LABELS
 

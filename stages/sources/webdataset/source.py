@@ -77,6 +77,10 @@ class WebDatasetSource(Settings):
         return self.root
 
     @property
+    def lacks_keypoints(self) -> str:
+        return f"source.kind = {self.kind}, which has none"
+
+    @property
     def labels(self) -> Mapping[int, str]:
         return read_label_names(self.labels_file, "fix source.labels_file") if self.labels_file else {}
 

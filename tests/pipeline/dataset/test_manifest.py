@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.manifest import read_manifest, summarise
+from pipeline.dataset.manifest import layer_names, read_manifest, summarise
 from pipeline.dataset.storage import Directory
 from stages.errors import ManifestError
 
@@ -33,3 +33,9 @@ def test_another_format_is_one_line_that_says_what_to_do(data_set: Path, found: 
         read_manifest(Directory(str(data_set)))
     advice = what_to_do.format(data_set)
     assert str(caught.value) == f"{data_set}/dataset.json must have format 2, got {found}; {advice}"
+
+
+def test_what_is_hidden_is_no_layer(tmp_path: Path) -> None:
+    for name in ("depth", ".DS_Store", "._depth", "_temporary", ".ipynb_checkpoints"):
+        (tmp_path / "layers" / name).mkdir(parents=True)
+    assert layer_names(Directory(str(tmp_path))) == ["depth"]

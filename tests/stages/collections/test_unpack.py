@@ -14,7 +14,7 @@ from zipfile import ZIP_BZIP2, ZipFile, ZipInfo
 
 import pytest
 
-from stages.collections.unpack import PARTIAL, UnusableArchive, ZipContents, read_contents, unpack
+from stages.collections.unpack import UNPACKING, UnusableArchive, ZipContents, read_contents, unpack
 from stages.randomness import random_for
 from tests.stages.collections.small_archives import picture, pictures, tree, written, zipped
 
@@ -170,7 +170,7 @@ root = Path(sys.argv[1])
 
 def show(passed, total):
     if passed > 40_000:
-        (root / "root/val2017/.unpacking").write_bytes(b"half of the next one")
+        (root / "root/val2017/.unpacking.partial").write_bytes(b"half of the next one")
         os.kill(os.getpid(), signal.SIGKILL)
 
 unpack(read_contents(root / "val2017.zip", {"val2017": root / "root/val2017"}), show)
@@ -183,7 +183,7 @@ def test_a_killed_unpacking_goes_on_and_leaves_nothing_else(tmp_path: Path) -> N
     assert killed.returncode == -signal.SIGKILL
     there = tree(tmp_path / "root")
     assert len(there) == 4
-    assert f"val2017/{PARTIAL}" in there
+    assert f"val2017/{UNPACKING}" in there
     unpack(read, silent)
     assert tree(tmp_path / "root") == FILES
 

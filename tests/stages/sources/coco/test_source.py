@@ -143,12 +143,14 @@ def test_a_missing_file_of_captions_is_named(tmp_path: Path) -> None:
         rows(CocoSource(root=str(tmp_path), split="val2017"))
 
 
-def test_missing_keypoints_can_be_left_out(tmp_path: Path) -> None:
+def test_keypoints_are_read_where_they_are_and_missed_by_those_who_draw_them(tmp_path: Path) -> None:
     source = write_annotations(tmp_path)
-    (tmp_path / "annotations/person_keypoints_val2017.json").unlink()
-    with pytest.raises(SourceError, match=r"person_keypoints_val2017\.json .*, or set source\.keypoints = false"):
-        rows(source)
-    assert len(rows(CocoSource(root=str(tmp_path), split="val2017", keypoints=False))) == 2
+    assert source.lacks_keypoints == ""
+    path = tmp_path / "annotations/person_keypoints_val2017.json"
+    path.unlink()
+    assert [row.keypoints.size for row in rows(source)] == [0, 0]
+    assert source.lacks_keypoints == f"no {path}; `condset fetch coco17 --out {tmp_path}` brings it"
+    assert source.model_copy(update={"keypoints": False}).lacks_keypoints == "source.keypoints = false"
 
 
 @pytest.mark.parametrize(
