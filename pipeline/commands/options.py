@@ -71,6 +71,7 @@ def choose_environment(name: ExecutorName, ray_address: str | None, weights_dir:
 
 def weights_store(directory: Path | None) -> "WeightsStore":
     """Open the store of weights; workers may run elsewhere, so its path is absolute."""
+    from stages.locations import with_home
     from stages.weights.store import WeightsStore
 
-    return WeightsStore(directory and directory.expanduser().absolute())
+    return WeightsStore(directory and Path(with_home(str(directory))).absolute())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.errors import WeightsError
 from stages.file_hash import file_sha256
-from stages.locations import PARTIAL
+from stages.locations import PARTIAL, with_home
 from stages.web.download import WebFile, download, why_unreachable
 from stages.web.progress import progress_bar
 from stages.weights.catalogue import MODELS, HubFile, Model
@@ -55,6 +55,11 @@ class WeightsStore:
     allow_network: bool = True
     models: Mapping[str, Model] = field(default_factory=lambda: MODELS, repr=False, hash=False)
     """Every network that it knows, by name."""
+
+    def __post_init__(self) -> None:
+        """Expand `~`, which nobody has expanded in an environment variable."""
+        if self.directory is not None:
+            object.__setattr__(self, "directory", Path(with_home(str(self.directory))))
 
     def resolve(self, name: str, own_file: str | None = None) -> WeightsFile:
         """Return the checked file of model `name`, or of the user's own file in its place.
@@ -117,7 +122,7 @@ class WeightsStore:
         if self.directory is not None:
             yield self.directory
         if os.environ.get(VARIABLE):
-            yield Path(os.environ[VARIABLE]).expanduser()
+            yield Path(with_home(os.environ[VARIABLE]))
 
     def _download(self, model: Model) -> Path:
         """Download `model` to where it belongs; from the hub, into the hub's cache, where other programs look too."""

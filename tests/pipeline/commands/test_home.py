@@ -56,3 +56,11 @@ def test_a_directory_and_the_store_of_weights_are_below_the_home(home: Path) -> 
     assert Directory("~/data").location == f"{home}/data"
     assert Directory("s3://bucket/~/data").location == "s3://bucket/~/data"
     assert weights_store(Path("~/weights")).directory == home / "weights"
+
+
+def test_the_environment_variable_of_the_weights_is_below_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDSET_WEIGHTS", "~/weights")
+    file = home / "weights/pidinet/table5_pidinet.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"not the published one")
+    assert str(file) in " ".join(condset("weights", "check").err.split())
