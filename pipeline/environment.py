@@ -26,3 +26,5 @@ class Environment:
     weights: WeightsStore
     say: Callable[[str], None] = silent
     """Takes sentences for the user."""
+    take_over: bool = False
+    """Whether another machine's lease of the directory is taken over without waiting for signs of life."""

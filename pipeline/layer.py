@@ -18,6 +18,7 @@ from pipeline.environment import Environment
 from pipeline.execution.origins import FromDataset
 from pipeline.publish.card import CARD_FILE, lists_layer
 from pipeline.run import Job, Summary, describe_conditions, describe_dataset, resolve_models, run_job
+from pipeline.writers.lease import refuse_if_written
 from stages.errors import ConfigError
 from stages.settings import changed
 
@@ -30,10 +31,11 @@ def prepare_layer(
     """Compute the annotators of `config` on the stored images of `base`, or go on with it.
 
     Returns the layer's directory, named for its conditions (layers/depth, layers/depth-canny), and the summary. Raises
-    ManifestError if the data set below is not complete, ConfigError if there is no condition or the data set has one of
-    them already, and what `pipeline.run.prepare` raises.
+    ManifestError if the data set below is not complete, DirectoryInUse if a run writes to it, ConfigError if there is
+    no condition or the data set has one of them already, and what `pipeline.run.prepare` raises.
     """
     manifest = load_dataset(base)
+    refuse_if_written(base)
     conditions = [annotator.condition.value for annotator in config.annotators]
     if not conditions:
         raise ConfigError(f"annotators must name a condition to add to {base}, got none; give an [[annotators]] table")

@@ -23,6 +23,7 @@ from pipeline.dataset.storage import Directory
 from pipeline.environment import Environment
 from pipeline.execution.origins import FromIndex, LoadedShard, loading_of
 from pipeline.run import Summary, describe_dataset, plan_dataset, run_job
+from pipeline.writers.lease import writing
 from stages.errors import ConfigError
 from stages.load import load_samples
 from stages.records import AnnotatedSample, EncodedSample, IndexRow, Reason, Rejection, StoredSample
@@ -86,14 +87,15 @@ def retry_rejected(
     with closing(environment.executor):
         job = plan_dataset(config, directory, environment)
         describe = partial(describe_dataset, directory)
-        summary = run_job(job, environment, describe)
-        again = tuple(job.plans[number] for number in _shards_with(directory, reasons))
-        if not again:
-            environment.say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
-            return summary
-        retry = 1 + last_retry(directory)
-        origin = FromRejected(FromIndex(directory, config, open_index(directory)), reasons, retry)
-        return run_job(replace(job, origin=origin, again=again), environment, describe)
+        with writing(directory, environment.say, environment.take_over):
+            summary = run_job(job, environment, describe)
+            again = tuple(job.plans[number] for number in _shards_with(directory, reasons))
+            if not again:
+                environment.say(f"no sample was rejected as {', '.join(sorted(reasons))}: nothing to retry")
+                return summary
+            retry = 1 + last_retry(directory)
+            origin = FromRejected(FromIndex(directory, config, open_index(directory)), reasons, retry)
+            return run_job(replace(job, origin=origin, again=again), environment, describe)
 
 
 def parse_reasons(text: str) -> frozenset[Reason]:

@@ -21,6 +21,7 @@ from pipeline.dataset.manifest import (
     Manifest,
     Totals,
     describe,
+    publish_manifest,
     read_manifest,
     refuse_other_sizes,
     summarise,
@@ -36,6 +37,7 @@ from pipeline.execution.drive import drive
 from pipeline.execution.origins import FromIndex, Origin
 from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
+from pipeline.writers.lease import Lease, writing
 from stages.errors import ShardConflict
 from stages.locations import PARTIAL, is_hidden
 from stages.web.config import proxy_note
@@ -82,8 +84,8 @@ def prepare(
 ) -> Summary:
     """Make the data set of `config` in `directory`, or go on with it.
 
-    Raises WeightsError before the first sample, ShardConflict if the directory holds another data set, and whatever
-    CondsetError a worker met; committed shards stay, and the next run goes on.
+    Raises WeightsError before the first sample, ShardConflict if the directory holds another data set, DirectoryInUse
+    if another run writes to it, and whatever CondsetError a worker met; committed shards stay, the next run goes on.
     """
     with closing(environment.executor):
         job = plan_dataset(config, directory, environment)
@@ -91,25 +93,17 @@ def prepare(
 
 
 def plan_dataset(config: PrepareConfig, directory: Directory, environment: Environment) -> Job:
-    """Find the weights, write the index unless it is there, and plan the shards.
+    """Find the weights, write the index unless it is there, and plan the shards; raises what `prepare` raises.
 
     The executor may be left with workers, which the caller ends.
     """
     found, listed_by = resolve_models(config, environment.weights), fingerprint(listing_inputs(config))
     claim(directory)
-    remove_partials(directory)
-    if directory.exists(INDEX_FILE):
-        index = open_index(directory)
-        _refuse_foreign_index(directory, index, listed_by)
-    else:
-        # What the machine or the cluster lacks is said before hours of listing, not after.
-        environment.executor.numerics(config)
-        refuse_missing_keypoints(config)
-        if note := proxy_note(config.fetch, config.source.kind in ("laion", "huggingface")):
-            environment.say(note)
-        environment.say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
-        index = write_index(directory, config.source, config.limit, listed_by)
-        environment.say(_describe_index(index))
+    if not directory.exists(INDEX_FILE):
+        with writing(directory, environment.say, environment.take_over):
+            _list(config, directory, environment, listed_by)
+    index = open_index(directory)
+    _refuse_foreign_index(directory, index, listed_by)
     return Job(
         directory=directory,
         config=config,
@@ -120,6 +114,20 @@ def plan_dataset(config: PrepareConfig, directory: Directory, environment: Envir
         conditions=describe_conditions(config, found),
         dropped=index.dropped,
     )
+
+
+def _list(config: PrepareConfig, directory: Directory, environment: Environment, listed_by: str) -> None:
+    """Write the index, unless the run whose lease was just ended or taken over has done so."""
+    remove_partials(directory)
+    if directory.exists(INDEX_FILE):
+        return
+    # What the machine or the cluster lacks is said before hours of listing, not after.
+    environment.executor.numerics(config)
+    refuse_missing_keypoints(config)
+    if note := proxy_note(config.fetch, config.source.kind in ("laion", "huggingface")):
+        environment.say(note)
+    environment.say(f"listing {config.source.kind} {config.source.base_uri}".rstrip())
+    environment.say(_describe_index(write_index(directory, config.source, config.limit, listed_by)))
 
 
 def _describe_index(index: Index) -> str:
@@ -143,32 +151,49 @@ def describe_conditions(config: PrepareConfig, found: Mapping[str, WeightsFile])
 
 
 def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], None]) -> Summary:
-    """Make the shards of a job that are not committed yet; `describe` what is complete, then say so in dataset.json."""
-    directory = job.directory
-    remove_partials(directory)
-    known = read_manifest(directory) if directory.exists(MANIFEST_FILE) else None
-    if known:
-        refuse_other(str(directory), known.inputs, job.inputs)
-    else:
-        _refuse_foreign_shards(job)
-    todo = [*missing(job.plans, directory), *job.again]
-    if known and known.complete and not todo:
-        refuse_other_sizes(directory, known)
+    """Make the shards of a job that are not committed yet; `describe` what is complete, then say so in dataset.json.
+
+    A directory that is complete is only looked at. Raises DirectoryInUse if another run writes to it.
+    """
+    known = _known(job)
+    if known and known.complete and not (job.again or missing(job.plans, job.directory)):
+        refuse_other_sizes(job.directory, known)
         return Summary(known, 0, 0.0)
-    executor = environment.executor
+    with writing(job.directory, environment.say, environment.take_over) as lease:
+        return _make(job, environment, describe, lease)
+
+
+def _known(job: Job) -> Manifest | None:
+    """Read what dataset.json says of the directory; ShardConflict if the job is another one's."""
+    if not job.directory.exists(MANIFEST_FILE):
+        _refuse_foreign_shards(job)
+        return None
+    known = read_manifest(job.directory)
+    refuse_other(str(job.directory), known.inputs, job.inputs)
+    return known
+
+
+def _make(job: Job, environment: Environment, describe: Callable[[Manifest], None], lease: Lease) -> Summary:
+    directory, executor = job.directory, environment.executor
+    remove_partials(directory)
+    is_known = _known(job) is not None  # what was there before the lease may be more by now
+    todo = [*missing(job.plans, directory), *job.again]
     try:
         numerics = job.copied_under or (
             executor.numerics(job.config) if todo else read_record(directory, job.plans[0].name).numerics
         )
         manifest = _manifest(job, numerics)
         make_folders(directory)
-        write_manifest(directory, manifest)
+        lease.check()
+        (write_manifest if is_known else publish_manifest)(directory, manifest)
         annotators = () if job.copied_under else job.config.annotators
         work = Work(directory, job.origin, annotators, manifest.fingerprint, numerics, environment.weights)
         images_per_second = drive(executor, len(job.plans), todo, work, environment.say)
     finally:
         executor.close()
-        remove_partials(directory)
+        if lease.is_held():
+            remove_partials(directory)
+    lease.check()
     for name in replaced_tars(directory):
         directory.remove(f"{SHARDS}/{name}")
     finished = seal(directory, manifest, describe, commit_check(directory, manifest.fingerprint))

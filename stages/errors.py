@@ -6,6 +6,7 @@
     ├── WeightsError       a network's weights are missing or are not the ones they claim to be
     ├── StorageError       a disk, a bucket or the way to it fails
     ├── WorkerError        a worker failed for a reason that no retry fixes
+    ├── DirectoryInUse     another run writes to the output directory
     ├── ShardConflict      the output directory holds another data set
     ├── ShardCorrupt       a committed shard is not what its record says
     ├── TooManyRejected    so many samples were lost that an outage is likelier than bad data
@@ -41,6 +42,10 @@ class StorageError(CondsetError):
 
 class WorkerError(CondsetError):
     """A worker failed for a reason that running it again does not fix."""
+
+
+class DirectoryInUse(CondsetError):
+    """Another run writes to the output directory, or has taken it over."""
 
 
 class ShardConflict(CondsetError):

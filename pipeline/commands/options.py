@@ -40,6 +40,12 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="Override one sett
 Device = Annotated[
     DeviceName | None, typer.Option(help="Device that the networks run on.", show_default="the configuration's, auto")
 ]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over", help="Do not wait for signs of life of another machine's run, whose lease lies in the directory."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables and sentences.")]
 Executors = Annotated[ExecutorName, typer.Option(help="ray: a local or remote Ray cluster; inline: this process.")]
 RayAddress = Annotated[
@@ -62,11 +68,13 @@ def choose_executor(name: ExecutorName, ray_address: str | None) -> "Executor":
     return InlineExecutor()
 
 
-def choose_environment(name: ExecutorName, ray_address: str | None, weights_dir: Path | None) -> "Environment":
+def choose_environment(
+    name: ExecutorName, ray_address: str | None, weights_dir: Path | None, take_over: bool = False
+) -> "Environment":
     """Collect what the options give a run, which tells its sentences on standard error; raises as `choose_executor`."""
     from pipeline.environment import Environment
 
-    return Environment(choose_executor(name, ray_address), weights_store(weights_dir), say)
+    return Environment(choose_executor(name, ray_address), weights_store(weights_dir), say, take_over)
 
 
 def weights_store(directory: Path | None) -> "WeightsStore":

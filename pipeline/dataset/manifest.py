@@ -219,6 +219,12 @@ def write_manifest(directory: Directory, manifest: Manifest) -> None:
     directory.write(MANIFEST_FILE, manifest.to_json())
 
 
+def publish_manifest(directory: Directory, manifest: Manifest) -> None:
+    """Write the first dataset.json of a directory; ShardConflict if there is one, which it is never taken from."""
+    with directory.publish(MANIFEST_FILE) as file:
+        file.write(manifest.to_json())
+
+
 def refuse_other_sizes(directory: Directory, manifest: Manifest) -> None:
     """Raise ShardCorrupt if a tar of a complete data set has not the size that shards.jsonl gives; none is opened."""
     check = commit_check(directory, manifest.fingerprint)

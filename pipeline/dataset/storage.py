@@ -51,6 +51,13 @@ class Directory:
             if not OBJECT_STORES & set(_protocols(files)):
                 files.makedirs(path, exist_ok=True)
 
+    def unmake(self) -> None:
+        """Remove the directory if nothing lies in it; one that stays does no harm."""
+        with contextlib.suppress(Exception):
+            files, path = file_system(self.location)
+            if not OBJECT_STORES & set(_protocols(files)):
+                files.rmdir(path)
+
     def names(self) -> list[str]:
         """The names of the files in it, unsorted; empty if there is no such directory."""
         local = local_path(self.location)

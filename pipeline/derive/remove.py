@@ -8,11 +8,12 @@ finishes. The index keeps the rows: by them and the tombstones it is known that 
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from pipeline.dataset.index import Index, open_index, read_rows
 from pipeline.dataset.ledger import committed_names, remove_partials
-from pipeline.dataset.manifest import Manifest, load_dataset, summarise, write_manifest
+from pipeline.dataset.manifest import LAYERS, Manifest, layer_names, load_dataset, summarise, write_manifest
 from pipeline.dataset.plan import plan_shards
 from pipeline.dataset.reader import Part, finished_layers
 from pipeline.dataset.record import (
@@ -27,6 +28,7 @@ from pipeline.dataset.record import (
 from pipeline.dataset.shards import Outcome, Replacement, last_retry, recommit_shard, replaced_tars, retried_tar
 from pipeline.dataset.storage import Directory
 from pipeline.run import describe_dataset
+from pipeline.writers.lease import writing
 from stages.errors import ConfigError, ShardCorrupt
 from stages.records import Reason, Rejection
 
@@ -43,12 +45,22 @@ class Removed:
     """That were written anew, without those of the layers."""
 
 
-def remove(directory: Directory, keys: frozenset[str], say: Callable[[str], None]) -> Removed:
+def remove(directory: Directory, keys: frozenset[str], say: Callable[[str], None], take_over: bool = False) -> Removed:
     """Take samples out of a finished data set and its layers, or go on with it.
 
     Raises ConfigError, before anything is changed, if a key is of no sample and of none that was removed; ManifestError
-    if the data set or a layer is not finished.
+    if the data set or a layer is not finished; DirectoryInUse if another run writes to one of them.
     """
+    load_dataset(directory)
+    _check(directory, keys)
+    with ExitStack() as leases:
+        homes = [directory, *(directory / LAYERS / name for name in layer_names(directory))]
+        for home in homes:
+            leases.enter_context(writing(home, say, take_over))
+        return _take_down(directory, keys, say)
+
+
+def _take_down(directory: Directory, keys: frozenset[str], say: Callable[[str], None]) -> Removed:
     manifest, index = load_dataset(directory), open_index(directory)
     layers = finished_layers(directory)
     there = _check(directory, keys)

@@ -17,7 +17,7 @@ def select(
 
     Of the chosen samples those that are `repeated` are left out.
     """
-    job = plan_selection(dataset, choice, repeated, out)
+    job = plan_selection(dataset, choice, repeated, out, environment)
     summary = derive(job, environment)
     for layer in dataset.layers:
         run_job(plan_layer(dataset, layer, out, job), environment, lambda finished: None)

@@ -26,9 +26,11 @@ from pipeline.dataset.sample import Sample
 from pipeline.dataset.storage import Directory
 from pipeline.derive.choice import Choice
 from pipeline.derive.samples import encoded, refuse_same_place, weights_sha256
+from pipeline.environment import Environment
 from pipeline.execution.origins import LoadedShard
 from pipeline.layer import base_config
 from pipeline.run import Job, claim
+from pipeline.writers.lease import writing
 from stages.errors import ConfigError, ShardCorrupt
 from stages.records import AnnotatedSample, EncodedSample, Rejection
 from stages.sources.index.dropped import with_dropped
@@ -37,11 +39,13 @@ NEAR_DUPLICATE = "near_duplicate"
 """Under which the index counts what was left out."""
 
 
-def plan_selection(dataset: Dataset, choice: Choice, repeated: frozenset[str], out: Directory) -> Job:
+def plan_selection(
+    dataset: Dataset, choice: Choice, repeated: frozenset[str], out: Directory, environment: Environment
+) -> Job:
     """Write the index of the chosen samples into OUT and plan their shards; those that are `repeated` are left out.
 
-    Raises ConfigError if nothing is chosen or OUT lies in the data set, ShardConflict if OUT holds something else, and
-    what the choice raises.
+    Raises ConfigError if nothing is chosen or OUT lies in the data set, ShardConflict if OUT holds something else,
+    DirectoryInUse if another run writes to it, and what the choice raises.
     """
     refuse_same_place(dataset.directory, out)
     config = base_config(dataset.directory, dataset.manifest)
@@ -51,7 +55,8 @@ def plan_selection(dataset: Dataset, choice: Choice, repeated: frozenset[str], o
             f"the choice must be of at least one of {len(dataset)} samples of {dataset.directory}, got none"
         )
     claim(out)
-    index = write_index(out, rows, 0, fingerprint(listing_inputs(config)))
+    with writing(out, environment.say, environment.take_over):
+        index = write_index(out, rows, 0, fingerprint(listing_inputs(config)))
     entries = dataset.manifest.conditions
     return Job(
         directory=out,

@@ -37,15 +37,24 @@ from pipeline.upgrade.former import (
     read_former_manifest,
 )
 from pipeline.upgrade.records import Progress, RecordMove, move_records, remove_former_records
+from pipeline.writers.lease import writing
 from stages.errors import ManifestError
 
 
-def upgrade(directory: Directory, say: Callable[[str], None], progress: Progress) -> bool:
+def upgrade(directory: Directory, say: Callable[[str], None], progress: Progress, take_over: bool = False) -> bool:
     """Bring a data set and its layers over to the present format; returns whether there was anything to do.
 
     `say` is given sentences for the user. Raises ManifestError if there is no data set of format 1 or something in it
-    does not belong together, ShardCorrupt if a record cannot be read; format 1 is whole then as before.
+    does not belong together, ShardCorrupt if a record cannot be read; format 1 is whole then as before. DirectoryInUse
+    if another run writes to it.
     """
+    if not directory.exists(FORMER_INDEX) and not directory.exists(MANIFEST_FILE):
+        read_manifest(directory)  # says that there is none
+    with writing(directory, say, take_over):
+        return _upgrade(directory, say, progress)
+
+
+def _upgrade(directory: Directory, say: Callable[[str], None], progress: Progress) -> bool:
     former = read_former_manifest(directory)
     if former is not None:
         _upgrade_all(directory, former, say, progress)

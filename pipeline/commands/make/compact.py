@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.interruption import resumable
-from pipeline.commands.options import Dataset, ExecutorName, choose_environment
+from pipeline.commands.options import Dataset, ExecutorName, TakeOver, choose_environment
 
 
 def compact(
@@ -17,6 +17,7 @@ def compact(
     layer: Annotated[
         list[str] | None, typer.Option(help="A layer to fold in; may be given several times.", show_default="all")
     ] = None,
+    take_over: TakeOver = False,
 ) -> None:
     """Fold layers into the samples: one tar for each shard, byte for byte as if all had been prepared at once."""
     from pipeline.commands.make.outcome import report
@@ -24,7 +25,7 @@ def compact(
     from pipeline.derive.compact import plan_compaction
     from pipeline.derive.run import derive
 
-    environment = choose_environment(ExecutorName.INLINE, None, None)
+    environment = choose_environment(ExecutorName.INLINE, None, None, take_over)
     with resumable("committed shards stay"):
         summary = derive(plan_compaction(Directory(dataset), Directory(out), layer), environment)
     report(Directory(out), summary)

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.make.prepare import run_layer
-from pipeline.commands.options import Dataset, Device, ExecutorName, Executors, RayAddress, choose_environment
+from pipeline.commands.options import (
+    Dataset,
+    Device,
+    ExecutorName,
+    Executors,
+    RayAddress,
+    TakeOver,
+    choose_environment,
+)
 from stages.hardware.precision import Dtype
 
 
@@ -32,6 +40,7 @@ def encode(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images that are encoded at once.", show_default="1 on a CPU, 16 on CUDA")
     ] = None,
+    take_over: TakeOver = False,
 ) -> None:
     """Encode a data set's images once, as the layer latents, for training. Run it again to go on after a stop."""
     from pipeline.config import ExecutionConfig
@@ -41,7 +50,7 @@ def encode(
     from stages.annotators.latents import LatentsConfig
     from stages.settings import changed
 
-    environment = choose_environment(executor, ray_address, None)
+    environment = choose_environment(executor, ray_address, None, take_over)
     base = Directory(dataset)
     below = base_config(base, load_dataset(base))
     execution = ExecutionConfig(

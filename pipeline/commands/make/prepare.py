@@ -16,6 +16,7 @@ from pipeline.commands.options import (
     Out,
     RayAddress,
     Sets,
+    TakeOver,
     WeightsDir,
     choose_environment,
 )
@@ -42,6 +43,7 @@ def prepare(
         typer.Option(metavar="REASON,...", help="Try again the samples that were rejected for these reasons."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N rows of the source.")] = None,
+    take_over: TakeOver = False,
     set_: Sets = None,
 ) -> None:
     """Make a data set: images, captions and conditions in WebDataset shards. Run it again to go on after a stop."""
@@ -56,7 +58,7 @@ def prepare(
     if limit is not None:
         overrides.append(f"limit={limit}")
     settings = load_config(config, overrides, PrepareConfig)
-    environment = choose_environment(executor, ray_address, weights_dir)
+    environment = choose_environment(executor, ray_address, weights_dir, take_over)
     if (out is None) == (onto is None):
         got = "neither" if out is None else "both"
         raise ConfigError(

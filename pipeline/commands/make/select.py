@@ -10,7 +10,7 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import Dataset as Location
-from pipeline.commands.options import ExecutorName, choose_environment
+from pipeline.commands.options import ExecutorName, TakeOver, choose_environment
 from pipeline.commands.say import say
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def select(
     distance: Annotated[
         int, typer.Option(min=0, max=16, help="Bits of 64 in which images that look the same may differ.")
     ] = 4,
+    take_over: TakeOver = False,
 ) -> None:
     """Take some samples of a data set, with its layers, byte for byte, into new ones."""
     from pipeline.commands.make.outcome import report
@@ -74,7 +75,7 @@ def select(
     chosen = choose(where, keys)
     opened = open_dataset(dataset)
     chosen.check(opened)
-    environment = choose_environment(ExecutorName.INLINE, None, None)
+    environment = choose_environment(ExecutorName.INLINE, None, None, take_over)
     with resumable("committed shards stay"):
         repeated = frozenset[str]()
         if distinct or unlike:

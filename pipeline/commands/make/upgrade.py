@@ -6,11 +6,11 @@ Heavy imports are inside the function, so that `condset --help` is there at once
 import typer
 
 from pipeline.commands.interruption import resumable
-from pipeline.commands.options import Dataset
+from pipeline.commands.options import Dataset, TakeOver
 from pipeline.commands.say import say
 
 
-def upgrade(dataset: Dataset) -> None:
+def upgrade(dataset: Dataset, take_over: TakeOver = False) -> None:
     """Bring a data set of format 1, with its layers, over to format 2. No tar is touched. Run it again after a stop."""
     from rich.console import Console
     from rich.progress import Progress
@@ -28,5 +28,6 @@ def upgrade(dataset: Dataset) -> None:
             Directory(dataset),
             say,
             lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+            take_over,
         )
     typer.echo(f"{dataset} is of format 2 {'now; no tar was touched' if done else 'already'}")
