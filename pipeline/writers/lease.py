@@ -38,6 +38,8 @@ RENEWAL_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
 """Six renewals."""
 LOOK_SECONDS = 1.0
+WITHDRAWAL_SECONDS = 2.0
+"""What a run takes, at most, to see another one's lease and to withdraw its own."""
 LAST_RENEWAL_SECONDS = 5.0
 """What a renewal may take that is under way when the run ends: storage that hangs is not waited for."""
 
@@ -155,16 +157,27 @@ def _acquire(home: Directory, is_locked: bool | None, say: Callable[[str], None]
         (home / WORK).remove(other.file)
     mine = Claim(uuid.uuid4().hex, this_process(), datetime.now(UTC).isoformat(timespec="microseconds"))
     _write(home, mine)
-    for other in _claims(home):
-        # Of two that began at once, the first goes on.
-        if (other.since, other.id) < (mine.since, mine.id):
-            (home / WORK).remove(mine.file)
-            raise _in_use(home, str(other))
+    _meet(home, mine)
     if is_locked:
         for name in (home / WORK).names():
             if name.endswith(PARTIAL) and mine.id not in name:
                 (home / WORK).remove(name)
     return Lease(home, mine)
+
+
+def _meet(home: Directory, mine: Claim) -> None:
+    """Settle with a run that began at the same moment: DirectoryInUse unless this one goes on.
+
+    Each writes its lease and then looks, so at least one sees the other. The later one withdraws. The earlier one waits
+    for that, and withdraws itself if it does not happen: the other one had looked before there was anything to see.
+    """
+    stop = time.monotonic() + WITHDRAWAL_SECONDS
+    while others := [other for other in _claims(home) if other.id != mine.id]:
+        is_first = all((mine.since, mine.id) < (other.since, other.id) for other in others)
+        if not is_first or time.monotonic() > stop:
+            (home / WORK).remove(mine.file)
+            raise _in_use(home, str(others[0]))
+        time.sleep(WITHDRAWAL_SECONDS / 10)
 
 
 def _is_dead(claim: Claim, is_locked: bool | None) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.interruption import resumable
+from pipeline.commands.options import TakeOver
 
 if TYPE_CHECKING:
     from train.loop.run import TrainJob
@@ -32,6 +33,7 @@ def train(
     ray_address: Annotated[
         str | None, typer.Option(help="Address of a running Ray cluster; without it a local one is started.")
     ] = (None),
+    take_over: TakeOver = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting: table.key=value (TOML).")
     ] = None,
@@ -45,7 +47,7 @@ def train(
     settings = load_config(config, set_ or [], TrainConfig)
     if ray_address is not None and workers == 1:
         raise ConfigError("--ray-address must go with --workers of at least 2, got 1; leave it out")
-    run_train(TrainJob(settings, tuple(data), validation, out), workers, ray_address)
+    run_train(TrainJob(settings, tuple(data), validation, out, take_over), workers, ray_address)
 
 
 def run_train(job: "TrainJob", workers: int = 1, ray_address: str | None = None) -> None:

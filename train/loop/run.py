@@ -6,6 +6,7 @@ The same loop runs on one device and on each worker of many; only the worker of 
 stopped anywhere and resumed ends with the same bytes as one that was not (on a CPU, with the same threads).
 """
 
+import contextlib
 import itertools
 import math
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from pipeline.dataset.storage import Directory
+from pipeline.writers.lease import writing
 from stages.errors import ConfigError, NonFiniteLoss, NonFinitePicture, ShardCorrupt, StorageError, WorkerError
 from stages.hardware.float32_products import float32_products
 from stages.hardware.process import torch_threads
@@ -31,7 +34,7 @@ from train.loop.validation import paired_losses
 from train.loop.watch import StepReport, Watcher
 from train.loop.worker import Worker
 from train.runs.checkpoint import Position, last_checkpoint, load_checkpoint, remove_partials, save_checkpoint
-from train.runs.directory import RunFile, claim, run_inputs
+from train.runs.directory import RunFile, claim, refuse_other_run, run_inputs
 from train.runs.metrics import MetricsLog
 from train.runs.write_errors import explain_write_errors
 from train.sampling.preview import PREVIEWS, draw_preview
@@ -47,6 +50,8 @@ class TrainJob:
     """Locations of data sets, or LOCATION=SHARE for each."""
     validation: str | None
     run: Path
+    take_over: bool = False
+    """Whether another machine's lease of RUN is taken over without waiting for signs of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +83,36 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
 def _train_prepared(job: TrainJob, worker: Worker, watch: Watcher, prepared: RunParts) -> TrainSummary:
     loop = job.config.loop
     optimization = Optimization(prepared.adapter, prepared.base, job.config.optimizer, loop.max_steps)
-    with worker.together():
-        if worker.is_first:
-            claim(job.run, _describe(job, prepared, worker))
-            remove_partials(job.run)
-    with worker.together():
+    with _claimed(job, worker, watch, prepared):
+        with worker.together():
+            checkpoint = last_checkpoint(job.run)
+            position = load_checkpoint(checkpoint, optimization) if checkpoint else Position(0, 0)
+        if len({each.step for each in worker.gather(position)}) > 1:
+            raise ConfigError(
+                f"--out {job.run} must be one directory for all workers, got several; use one on a shared file system"
+            )
+        watch.say(_opening(job, prepared, position))
+        if checkpoint and position.step >= loop.max_steps:
+            return TrainSummary(position.step, 0, 0.0, checkpoint)
+        steps = _Steps(job, worker, watch, prepared, optimization, position)
+        steps.run()
         checkpoint = last_checkpoint(job.run)
-        position = load_checkpoint(checkpoint, optimization) if checkpoint else Position(0, 0)
-    if len({each.step for each in worker.gather(position)}) > 1:
-        raise ConfigError(
-            f"--out {job.run} must be one directory for all workers, got several; use one on a shared file system"
-        )
-    watch.say(_opening(job, prepared, position))
-    if checkpoint and position.step >= loop.max_steps:
-        return TrainSummary(position.step, 0, 0.0, checkpoint)
-    steps = _Steps(job, worker, watch, prepared, optimization, position)
-    steps.run()
-    checkpoint = last_checkpoint(job.run)
-    assert checkpoint is not None, "the last step saves one"
-    return TrainSummary(loop.max_steps, loop.max_steps - position.step, steps.throughput.overall, checkpoint)
+        assert checkpoint is not None, "the last step saves one"
+        return TrainSummary(loop.max_steps, loop.max_steps - position.step, steps.throughput.overall, checkpoint)
+
+
+@contextlib.contextmanager
+def _claimed(job: TrainJob, worker: Worker, watch: Watcher, prepared: RunParts) -> Iterator[None]:
+    """Take the directory for this run while the block runs; another one that writes to it is DirectoryInUse."""
+    with contextlib.ExitStack() as stack:
+        with worker.together():
+            if worker.is_first:
+                file = _describe(job, prepared, worker)
+                refuse_other_run(job.run, file)
+                stack.enter_context(writing(Directory(str(job.run)), watch.say, job.take_over))
+                claim(job.run, file)
+                remove_partials(job.run)
+        yield
 
 
 class _Steps:

@@ -67,11 +67,8 @@ def run_inputs(
     return inputs
 
 
-def claim(run: Path, file: RunFile) -> None:
-    """Take a directory for a run, or go on in it.
-
-    Raises CheckpointError if it holds another run, naming what differs, or something else, or cannot be written.
-    """
+def refuse_other_run(run: Path, file: RunFile) -> None:
+    """Raise CheckpointError if a directory holds another run, naming what differs, or something else."""
     there = read_run(run) if (run / RUN_FILE).is_file() else None
     if there is not None:
         differing = differences(there.inputs, file.inputs)
@@ -82,6 +79,11 @@ def claim(run: Path, file: RunFile) -> None:
     elif run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         first = sorted(path.name for path in run.iterdir() if not path.name.startswith("."))[0]
         raise CheckpointError(f"{run} must be a new directory or a run's, got one with {first}; give another --out")
+
+
+def claim(run: Path, file: RunFile) -> None:
+    """Take a directory for a run, or go on in it; CheckpointError as `refuse_other_run`, or if it cannot be written."""
+    refuse_other_run(run, file)
     with explain_write_errors(run / RUN_FILE):
         run.mkdir(parents=True, exist_ok=True)
         partial = run / f".{RUN_FILE}{PARTIAL}"

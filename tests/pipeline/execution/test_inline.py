@@ -18,7 +18,7 @@ from pipeline.dataset.storage import Directory
 from pipeline.execution.origins import LoadedShard, Origin
 from pipeline.execution.worker import Work
 from pipeline.run import plan_dataset
-from stages.errors import WorkerError
+from stages.errors import StorageError, WorkerError
 from stages.records import AnnotatedSample, EncodedSample
 from tests.offline import offline
 
@@ -142,7 +142,7 @@ def test_a_storage_that_takes_no_more_is_one_line(storage: type[WatchedFileSyste
         raise OSError(errno.ENOSPC, "No space left on device")
 
     storage.about_to_write = fail
-    with pytest.raises(WorkerError, match=r"must be writable for shard 0000000, got .*No space left.*; make room"):
+    with pytest.raises(StorageError, match=r"0000000\.tar must be writable, got No space left on device; make room"):
         run(Seen())
 
 

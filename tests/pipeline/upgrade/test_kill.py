@@ -57,6 +57,8 @@ def test_killed_before_any_step_an_upgrade_of_an_index_alone_is_finished_by_anot
     after = tree(through)
     assert after.keys() == {"index.json", "index/0000000.parquet"}
     for data in killed:
-        assert (data / "index.parquet").is_file()
+        if not (data / "index.parquet").is_file():  # it was done, but for its lease
+            assert {name: content for name, content in tree(data).items() if not name.startswith(".work/")} == after
+            continue
         bring_over(data)
         assert tree(data) == after, data
