@@ -19,7 +19,7 @@ from pipeline.execution.origins import FromDataset
 from pipeline.publish.card import CARD_FILE, lists_layer
 from pipeline.run import Job, Summary, describe_conditions, describe_dataset, resolve_models, run_job
 from pipeline.writers.lease import refuse_if_written
-from stages.errors import ConfigError
+from stages.errors import ConfigError, ManifestError
 from stages.settings import changed
 
 
@@ -81,6 +81,12 @@ def base_config(base: Directory, manifest: Manifest) -> PrepareConfig:
 
 def layer_plans(base: Directory, manifest: Manifest, samples_per_shard: int) -> list[ShardPlan]:
     """One plan for each shard of the base that has samples."""
-    lines = (json.loads(line) for line in base.read(SHARDS_FILE).splitlines())
-    filled = {line["name"] for line in lines if line["samples"]}
+    try:
+        lines = [json.loads(line) for line in base.read(SHARDS_FILE).splitlines()]
+        filled = {line["name"] for line in lines if line["samples"]}
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(
+            f"{base / SHARDS_FILE} must list the shards, got {type(error).__name__}; run `condset prepare` again: "
+            "it writes the file anew"
+        ) from error
     return [plan for plan in plan_shards(manifest.totals.rows, samples_per_shard) if plan.name in filled]

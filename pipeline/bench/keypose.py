@@ -89,7 +89,7 @@ def log_disabled() -> Iterator[None]:
 def _inferencer(config: KeyposeConfig, weights: Path, device: str) -> tuple[Callable[..., Any], dict[str, float]]:
     """Build mmpose's inferencer, and name the thresholds that it is to be called with."""
     from stages.reference.mmpose_networks import config_file, placeholders
-    from stages.weights.store import load_state_dict
+    from stages.weights.state_dicts import load_state_dict
 
     with placeholders():
         from mmpose.apis import MMPoseInferencer

@@ -5,11 +5,16 @@ others (float32 sums of one torch differ from those of another in a few pixels) 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import cast
 
 from stages.annotators.protocol import AnnotatorConfig
+from stages.errors import ConfigError
+from stages.settings import Settings, changed
 
+NO_NETWORK = "none"
+"""The dtype of an annotator that computes with integers alone."""
 LIBRARIES = (
     "condset",
     "controlnet-aux",
@@ -61,6 +66,28 @@ def numerics_of(annotators: tuple[AnnotatorConfig, ...], device: str, threads: i
         batch_size=batch_size,
         versions={name: found for name in LIBRARIES if (found := _version(name))},
     )
+
+
+def settled(config: AnnotatorConfig, numerics: Numerics) -> AnnotatorConfig:
+    """Return an annotator's settings with the dtype that numerics name in place of "auto".
+
+    "auto" is asked once for all workers; on another machine it may mean something else. Raises ConfigError if this
+    machine has no such dtype, or the annotator takes another here, so that numerics never name one that was not used.
+    """
+    dtype = numerics.dtypes[config.condition]
+    if dtype == NO_NETWORK:
+        return config
+    if isinstance(config, Settings) and "dtype" in type(config).model_fields:
+        config = cast(AnnotatorConfig, changed(config, dtype=dtype))
+    elif is_dataclass(config) and hasattr(config, "dtype"):
+        config = cast(AnnotatorConfig, replace(config, dtype=dtype))
+    here = config.resolved_dtype(numerics.device)
+    if here != dtype:
+        raise ConfigError(
+            f"{config.condition} must run in {dtype} on every node, as its records say, got {here} on one; give its "
+            "annotator the dtype that all nodes have"
+        )
+    return config
 
 
 def _version(name: str) -> str:

@@ -9,6 +9,7 @@ from pipeline.dataset.record import read_record
 from pipeline.execution.inline import Executor
 from pipeline.execution.progress import RunProgress
 from pipeline.execution.worker import Work
+from stages.hardware.progress_bars import progress_bars_hidden
 
 
 def drive(executor: Executor, shards: int, todo: Sequence[ShardPlan], work: Work, say: Callable[[str], None]) -> float:
@@ -17,7 +18,7 @@ def drive(executor: Executor, shards: int, todo: Sequence[ShardPlan], work: Work
     Raises what the executor raises; shards that are committed stay.
     """
     _announce(say, shards, len(todo), work)
-    with RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
+    with progress_bars_hidden(), RunProgress(len(todo), sum(plan.rows for plan in todo)) as progress:
         if todo:
             with closing(executor.run(todo, work, progress.annotated)) as records:
                 for record in records:

@@ -8,14 +8,14 @@ set or added to it later.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.config import PrepareConfig
 from pipeline.dataset.index import Index, read_rows
 from pipeline.dataset.plan import ShardPlan
-from pipeline.dataset.record import SampleEntry, read_bound_record, record_file
+from pipeline.dataset.record import SampleEntry, ShardRecord, read_bound_record, record_file
 from pipeline.dataset.shards import Replacement, read_sample
 from pipeline.dataset.storage import Directory
 from stages.errors import ShardCorrupt, TooManyRejected
@@ -111,11 +111,20 @@ class FromDataset:
         rows = {
             row.key: row for row in read_rows(self.base, self.index, plan.start, plan.stop) if row.rejection is None
         }
-        outcomes = tuple(
-            self._restore(rows[entry.key], read_sample(self.base, record, entry)) for entry in record.samples
-        )
+        outcomes = tuple(self._read(rows, record, entry) for entry in record.samples)
         _refuse_outage(plan, outcomes, self.config.max_rejected_fraction)
         return LoadedShard(plan, outcomes, sha256)
+
+    def _read(self, rows: Mapping[str, IndexRow], record: ShardRecord, entry: SampleEntry) -> StoredSample | Rejection:
+        """Read one sample; ShardCorrupt if the index does not have it, or a member of it is missing or damaged."""
+        members = read_sample(self.base, record, entry)
+        try:
+            return self._restore(rows[entry.key], members)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ShardCorrupt(
+                f"{self.base / record_file(record.name)} sample {entry.key} must be whole and in the index, got "
+                f"{type(error).__name__}: {error}; run `condset verify {self.base}`"
+            ) from error
 
     def _restore(self, row: IndexRow, members: dict[str, bytes]) -> StoredSample | Rejection:
         crop = read_crop(members["json"])

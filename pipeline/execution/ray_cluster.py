@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ VARIABLES = {
 """Of the environment that Ray starts in."""
 START_SECONDS = 120
 """What each part of a local instance may take to start: Ray's own 5 to 60 s are too short on a busy machine."""
+SOCKET_TOO_LONG = "AF_UNIX path length"
+"""How Ray says that its directory, below TMPDIR, has too long a path for a socket's 107 bytes."""
 VARIABLES_OF_LOCAL = {
     # Under `uv run` Ray would make each worker build the environment again from a copy of the working directory.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -79,6 +82,11 @@ def _connect(address: str | None) -> None:
             )
     except Exception as error:  # Ray raises a bare Exception where one of its processes does not start
         first_line = str(error).partition("\n")[0]
+        if SOCKET_TOO_LONG in first_line:
+            raise ConfigError(
+                f"the directory for temporary files must have a short path for Ray's sockets, got "
+                f"{tempfile.gettempdir()}; set TMPDIR=/tmp, or use --executor inline"
+            ) from error
         if address is None:
             raise WorkerError(
                 f"a local Ray instance must start, got {type(error).__name__}: {first_line}; run again when the "

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from socket import gethostname
 
-from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.numerics import Numerics, settled
 from pipeline.dataset.plan import ShardPlan
 from pipeline.dataset.record import SampleEntry, ShardRecord
 from pipeline.dataset.shards import Outcome, commit_shard, recommit_shard
@@ -67,12 +67,15 @@ class ShardWorker:
     """
 
     def __init__(self, work: Work, progress: Callable[[int], None]) -> None:
-        """Load the networks. `progress` is told how many samples were annotated."""
+        """Load the networks, in the dtypes that the work's numerics name. `progress` is told of annotated samples.
+
+        Raises ConfigError if this machine does not have such a dtype.
+        """
         numerics = work.numerics
         threads = numerics.threads_per_worker
         self._work = work
         self._progress = progress
-        annotators = tuple(each.build(numerics.device, work.weights) for each in work.annotators)
+        annotators = tuple(settled(each, numerics).build(numerics.device, work.weights) for each in work.annotators)
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
         self._annotation: Annotation = (

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.config import PrepareConfig
 from pipeline.dataset.manifest import Manifest
-from pipeline.dataset.numerics import Numerics
+from pipeline.dataset.numerics import NO_NETWORK, Numerics
 from pipeline.dataset.record import ShardRecord
 from pipeline.execution.origins import loading_of
 from stages.annotators.keypose.skeleton import SCORE_THRESHOLD
@@ -140,7 +140,7 @@ class DeepCheck:
             return self._built[config.condition, dtype]
 
     def _build(self, config: AnnotatorConfig, dtype: str) -> Annotator:
-        settings = config if dtype == "none" else changed(config, dtype=dtype)
+        settings = config if dtype == NO_NETWORK else changed(config, dtype=dtype)
         try:
             settings.resolved_dtype(self._device)
         except ConfigError:

@@ -31,12 +31,17 @@ def resolve_dtype(requested: Dtype, device: str) -> ResolvedDtype:
     """Turn "auto" into bfloat16 where the hardware multiplies it natively, else into float32.
 
     bfloat16 without such instructions is slower than float32 (PiDiNet on AVX-512 alone: 1.24 s against 0.85 s), so
-    "auto" asks the processor. Raises ConfigError for float16 on a CPU, where torch has no fast kernels for it.
+    "auto" asks the processor. Raises ConfigError for float16 on a CPU, where torch has no fast kernels for it, and for
+    bfloat16 on a GPU that does not even emulate it.
     """
     import torch
 
     if requested == "float16" and device == "cpu":
         raise ConfigError("dtype must be float32 or bfloat16 on a CPU, got 'float16'; use dtype = \"auto\"")
+    if requested == "bfloat16" and device == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            f"dtype must be one that {torch.cuda.get_device_name()} computes in, got 'bfloat16'; use float32 or float16"
+        )
     if requested != "auto":
         return requested
     if device == "cuda":

@@ -21,7 +21,8 @@ from typing import Any, NoReturn, TypeAlias
 from stages.errors import WeightsError
 from stages.extras import needs
 from stages.hardware.warning_filters import Ignored, warnings_ignored
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 ConfigValue: TypeAlias = (
     "dict[str, ConfigValue] | list[ConfigValue] | tuple[ConfigValue, ...] | str | float | bool | None"

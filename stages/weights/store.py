@@ -1,4 +1,4 @@
-"""Find the file of a network's weights, prove that it is the right one, and read it.
+"""Find the file of a network's weights, and prove that it is the right one.
 
     own file ─────────────────────────────────────────────> hashed, used as it is
     --weights-dir, $CONDSET_WEIGHTS, cache ──> checked ───> used
@@ -10,12 +10,10 @@ an error, never replaced behind the user's back.
 
 import contextlib
 import os
-import pickle
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from stages.errors import WeightsError
 from stages.file_hash import file_sha256
@@ -24,12 +22,6 @@ from stages.web.download import WebFile, download, why_unreachable
 from stages.web.progress import progress_bar
 from stages.weights.catalogue import MODELS, HubFile, Model
 from stages.weights.hub import hub_failures, why_hub_unreachable
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError)
-"""What torch raises for files that are no checkpoints."""
 
 VARIABLE = "CONDSET_WEIGHTS"
 """The environment variable that names a weights directory, as `--weights-dir` does."""
@@ -181,76 +173,6 @@ def checked(model: Model, path: Path) -> WeightsFile:
     return WeightsFile(path, digest)
 
 
-def load_state_dict(file: WeightsFile) -> "dict[str, Tensor]":
-    """Read a network's parameters onto the CPU, by the names that the network gives them.
-
-    Takes them out of a checkpoint's "state_dict", "model" or "adapter" entry and from under the "module." of
-    DataParallel. Nothing in the file is executed (`weights_only`). Raises WeightsError if torch cannot read the file or
-    finds no parameters.
-    """
-    import torch
-
-    with torch.serialization.safe_globals(_harmless_globals()):
-        try:
-            content = torch.load(file.path, map_location="cpu", weights_only=True)
-        except UNREADABLE as error:
-            raise WeightsError(
-                f"{file.path} must be a checkpoint that torch reads with weights_only, got"
-                f" {_named_beside_tensors(file.path) or type(error).__name__};"
-                " save the state_dict alone, with torch.save"
-            ) from error
-    for entry in ("state_dict", "model", "adapter"):
-        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
-            content = content[entry]
-    if not (
-        isinstance(content, Mapping) and content and all(isinstance(value, torch.Tensor) for value in content.values())
-    ):
-        raise WeightsError(
-            f"{file.path} must hold tensors by name, got {type(content).__name__};"
-            " save the state_dict alone, with torch.save"
-        )
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
-
-
-class _Discarded:
-    """Takes the place of an mmengine HistoryBuffer (a training curve) in a checkpoint, and is thrown away with it."""
-
-    def __init__(self, *arguments: object) -> None:
-        """Take whatever the checkpoint says that it was made from."""
-
-
-def _harmless_globals() -> "list[Callable[..., Any] | tuple[Callable[..., Any], str]]":
-    """Return what besides tensors a checkpoint may name: NumPy numbers and arrays, and the curves of training.
-
-    OpenMMLab's published files hold the data set's colours and sigmas as arrays in `meta`, written by NumPy 1; a
-    checkpoint straight from an mmengine run holds its curves too (open-mmlab/mmengine issue 1655). The names
-    are those that NumPy 1 and 2 wrote into files; the functions are those that the NumPy of today writes.
-    """
-    import numpy as np
-
-    rebuild_array, rebuild_number = _rebuilder(np.empty(0)), _rebuilder(np.float64())
-    return [
-        (rebuild_array, "numpy.core.multiarray._reconstruct"),
-        (rebuild_array, "numpy._core.multiarray._reconstruct"),
-        (rebuild_number, "numpy.core.multiarray.scalar"),
-        (rebuild_number, "numpy._core.multiarray.scalar"),
-        np.ndarray,
-        np.dtype,
-        *(getattr(np.dtypes, kind) for kind in np.dtypes.__all__),
-        (_Discarded, "mmengine.logging.history_buffer.HistoryBuffer"),
-        # A HistoryBuffer names its methods by getattr, which must not run on behalf of a file.
-        (_Discarded, "builtins.getattr"),
-    ]
-
-
-def _rebuilder(value: object) -> Callable[..., Any]:
-    """Return the function that pickle calls to have a value like this one again."""
-    reduced = value.__reduce__()
-    assert not isinstance(reduced, str), "a string would name a global in place of a value"
-    function: Callable[..., Any] = reduced[0]
-    return function
-
-
 def _why_unreachable(model: Model) -> str | None:
     """Say why `model` cannot be downloaded now, or None."""
     if isinstance(model.source, str):
@@ -281,14 +203,3 @@ def _copied(source: Path, destination: Path) -> Path:
     destination.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, partial)
     return partial.replace(destination)
-
-
-def _named_beside_tensors(path: Path) -> str:
-    """Say which classes or functions a checkpoint names that may not be run; nothing for what is no such file."""
-    import torch
-
-    try:
-        named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except UNREADABLE:
-        return ""
-    return f"one that names {', '.join(named[:3])}" if named else ""

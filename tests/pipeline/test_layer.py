@@ -1,3 +1,4 @@
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,12 @@ from PIL import Image
 from pipeline.config import PrepareConfig
 from pipeline.dataset.ledger import records
 from pipeline.dataset.manifest import read_manifest
+from pipeline.dataset.plan import ShardPlan
+from pipeline.dataset.record import ShardRecord
 from pipeline.dataset.shards import read_sample
 from pipeline.dataset.storage import Directory
+from pipeline.execution.inline import InlineExecutor
+from pipeline.execution.worker import Work
 from pipeline.layer import prepare_layer
 from pipeline.run import Summary
 from stages.errors import ConfigError, ManifestError, ShardCorrupt, TooManyRejected
@@ -141,4 +146,46 @@ def test_an_unfinished_data_set_is_refused(make_config: Make, data_set: Path) ->
     manifest = data_set / "dataset.json"
     manifest.write_text(manifest.read_text().replace('"complete": true', '"complete": false'))
     with pytest.raises(ManifestError, match="must be complete"):
+        add(make_config(annotators=SEGMENTATION), data_set)
+
+
+def test_a_plug_ins_own_bar_does_not_show_beside_condsets(
+    make_config: Make, data_set: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    class WithABar(InlineExecutor):
+        def run(
+            self, plans: Sequence[ShardPlan], work: Work, progress: Callable[[int], None]
+        ) -> Generator[ShardRecord, None, None]:
+            yield from tqdm(super().run(plans, work, progress))
+
+    prepare_layer(make_config(annotators=SEGMENTATION), Directory(str(data_set)), offline(WithABar()))
+    assert "it/s" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (
+            ("dataset.json", '"format": "jpg"', '"format": "png"'),
+            ShardCorrupt,
+            r"records/0000000\.json sample 000000000 must be whole and in the index, got KeyError: 'png'; run ",
+        ),
+        (
+            ("shards.jsonl", '"name"', '"title"'),
+            ManifestError,
+            r"shards\.jsonl must list the shards, got KeyError",
+        ),
+        (("shards.jsonl", "{", "["), ManifestError, r"shards\.jsonl must list the shards, got JSONDecodeError"),
+    ],
+)
+def test_a_damaged_data_set_below_is_said_in_one_line(
+    damage: tuple[str, str, str], error: type[Exception], message: str, make_config: Make, data_set: Path
+) -> None:
+    name, whole, broken = damage
+    text = (data_set / name).read_text()
+    assert whole in text
+    (data_set / name).write_text(text.replace(whole, broken))
+    with pytest.raises(error, match=message):
         add(make_config(annotators=SEGMENTATION), data_set)

@@ -1,10 +1,13 @@
 """Which frozen base model: the `[diffusion]` table of a training configuration. `kind` picks the class."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
 from pydantic import Field
 
-from stages.settings import Mark, Settings
+from stages.errors import ConfigError
+from stages.settings import Mark, Settings, changed
 from train.base.protocol import Prediction
 
 
@@ -51,6 +54,31 @@ if TYPE_CHECKING:
     AnyDiffusion: TypeAlias = StableDiffusionConfig | TinyDiffusionConfig | ScenesDiffusionConfig
 else:
     AnyDiffusion = Annotated[Union[tuple(DIFFUSIONS.values())], Field(discriminator="kind")]
+
+
+SHIPPED = "scenes"
+"""What `--base` calls the model that condset ships."""
+
+
+def named_base(
+    name: str | None, variant: str | None, of_run: AnyDiffusion | None, say: Callable[[str], None]
+) -> AnyDiffusion | None:
+    """Choose the base of `--base NAME --variant VARIANT`: without a name a run's own, in that variant; None if neither.
+
+    Raises ConfigError for a variant of a model that has none.
+    """
+    chosen: AnyDiffusion | None = of_run
+    if name == SHIPPED:
+        chosen = ScenesDiffusionConfig()
+        if Path(name).exists():
+            say(f"--base {name} is the model that condset ships; ./{name} would be what lies here under that name")
+    elif name is not None:
+        return StableDiffusionConfig(model=name, variant=variant)
+    if variant is None or chosen is None:
+        return chosen
+    if not isinstance(chosen, StableDiffusionConfig):
+        raise ConfigError(f"--variant must be left out with the base {model_name(chosen)}, got {variant}")
+    return changed(chosen, variant=variant)
 
 
 def model_name(diffusion: AnyDiffusion) -> str:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from stages.errors import WeightsError
 from stages.file_hash import file_sha256
+from stages.hardware.progress_bars import progress_bars_hidden
 from train.base.config import StableDiffusionConfig
 from train.base.frozen_convolution import forget_inputs
 from train.base.noise_schedule import read_noise_schedule
-from train.base.progress_bars import progress_bars_hidden
 from train.base.protocol import FeatureShape, Posterior, Prediction
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from pipeline.commands.options import (
 )
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
-from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps
+from train.commands.local import local
+from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps, Variant
 from train.sampling.settings import SamplerSettings
 
 
@@ -29,13 +30,16 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUN...",
+            callback=local,
             help="Directory of a training run, whose last checkpoint is measured. Several runs with one base model, "
             "each for another condition, are measured together and each alone.",
             show_default=False,
         ),
     ],
     data: Annotated[str, typer.Option(help="Finished data set that the runs were not trained on.")],
-    out: Annotated[Path, typer.Option(help="The evaluation's directory; run again to go on where it stopped.")],
+    out: Annotated[
+        Path, typer.Option(callback=local, help="The evaluation's directory; run again to go on where it stopped.")
+    ],
     weight: Annotated[
         list[float] | None,
         typer.Option(help="Weight of each run's adapter, in the order of the runs.", show_default="1"),
@@ -63,6 +67,7 @@ def evaluate(
     guidance: Guidance = DEFAULT.guidance,
     active_share: ActiveShare = DEFAULT.active_share,
     base: Base = None,
+    variant: Variant = None,
     device: Annotated[DeviceName, typer.Option(help="Device that the networks run on.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the base model.")] = "auto",
     weights_dir: WeightsDir = None,
@@ -97,6 +102,7 @@ def evaluate(
         protocol=protocol,
         sampler=SamplerSettings(steps, guidance, active_share, seed),
         base=base,
+        variant=variant,
         dtype=dtype,
         execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),
     )

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from train.commands.local import local
 from train.exchange.t2i_layout import Layout
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Directory of a training run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(callback=local, help="Directory of a training run.", show_default=False)],
     layout: Annotated[
         Layout,
         typer.Option(
@@ -23,7 +24,11 @@ def export(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="A new directory (diffusers), or a new .pth or .safetensors file (t2i).", show_default=False),
+        typer.Option(
+            callback=local,
+            help="A new directory (diffusers), or a new .pth or .safetensors file (t2i).",
+            show_default=False,
+        ),
     ],
     step: Annotated[
         int | None, typer.Option(min=1, help="Step of the checkpoint to export.", show_default="the last one")

@@ -10,6 +10,7 @@ import typer
 
 from pipeline.commands.make.prepare import run_prepare
 from pipeline.commands.options import ExecutorName, choose_environment
+from train.commands.local import local
 from train.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def quickstart(
     out: Annotated[
         Path,
         typer.Option(
-            help="Directory for the data sets (OUT/data, OUT/held_out), the run (OUT/run) and its evaluation."
+            callback=local,
+            help="Directory for the data sets (OUT/data, OUT/held_out), the run (OUT/run) and its evaluation.",
         ),
     ] = Path("quickstart"),
     executor: Annotated[

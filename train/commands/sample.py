@@ -11,21 +11,26 @@ import typer
 from pipeline.commands.options import DeviceName
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
-from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps
+from train.commands.local import local
+from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps, Variant
 from train.sampling.settings import SamplerSettings
 
 
 def sample(
     prompt: Annotated[str, typer.Argument(help="What the pictures should show.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Directory for the pictures, which are named by their seeds.")],
+    out: Annotated[
+        Path, typer.Option(callback=local, help="Directory for the pictures, which are named by their seeds.")
+    ],
     adapter: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Directory of a run or a diffusers adapter, or a .pth or .safetensors file; may be repeated."
+            callback=local,
+            help="Directory of a run or a diffusers adapter, or a .pth or .safetensors file; may be repeated.",
         ),
     ] = None,
     condition: Annotated[
-        list[Path] | None, typer.Option(help="Picture that an adapter follows; one for each adapter, all of one size.")
+        list[Path] | None,
+        typer.Option(callback=local, help="Picture that an adapter follows; one for each adapter, all of one size."),
     ] = None,
     weight: Annotated[
         list[float] | None, typer.Option(help="Weight of each adapter, in the order of the adapters.", show_default="1")
@@ -38,6 +43,7 @@ def sample(
         ),
     ] = None,
     base: Base = None,
+    variant: Variant = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -67,6 +73,7 @@ def sample(
         out=out,
         controls=pair_controls(adapter or [], condition or [], weight or [], condition_kind or []),
         base=base,
+        variant=variant,
         size_pixels=None if size is None else parse_size(size),
         negative=negative,
         sampler=SamplerSettings(steps, guidance, active_share, seed),

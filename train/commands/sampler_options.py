@@ -14,8 +14,14 @@ DEFAULT = SamplerSettings()
 Base = Annotated[
     str | None,
     typer.Option(
-        help="Base model: a Stable Diffusion in diffusers' layout, a directory or a hub id.", show_default="the run's"
+        help="Base model: a Stable Diffusion in diffusers' layout, a directory or a hub id; or scenes, which condset "
+        "ships.",
+        show_default="the run's",
     ),
+]
+Variant = Annotated[
+    str | None,
+    typer.Option(help="Variant of the base model's weight files, such as fp16.", show_default="the run's"),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, help="Seed of the first picture; each further picture takes the next number.")

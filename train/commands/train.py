@@ -7,11 +7,14 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import TakeOver
+from train.commands.local import local
 
 if TYPE_CHECKING:
     from train.loop.run import TrainJob
 
-Config = Annotated[Path, typer.Argument(help="TOML file such as configs/train/sketch.toml.", show_default=False)]
+Config = Annotated[
+    Path, typer.Argument(callback=local, help="TOML file such as configs/train/sketch.toml.", show_default=False)
+]
 
 
 def train(
@@ -22,7 +25,9 @@ def train(
             help="Finished data set, or DATASET=SHARE for that share of the samples; may be given several times."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The run's directory; run again to go on where it stopped.")],
+    out: Annotated[
+        Path, typer.Option(callback=local, help="The run's directory; run again to go on where it stopped.")
+    ],
     validation: Annotated[str | None, typer.Option(help="Data set of held-out samples for validation.")] = None,
     workers: Annotated[
         int,

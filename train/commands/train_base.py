@@ -7,13 +7,20 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import DeviceName, Sets
+from train.commands.local import local
 
 
 def train_base(
-    config: Annotated[Path, typer.Argument(help="A recipe, such as configs/base/scenes.toml.", show_default=False)],
+    config: Annotated[
+        Path, typer.Argument(callback=local, help="A recipe, such as configs/base/scenes.toml.", show_default=False)
+    ],
     out: Annotated[
         Path,
-        typer.Option(help="Directory for the checkpoints; the finished model goes to OUT/model.", show_default=False),
+        typer.Option(
+            callback=local,
+            help="Directory for the checkpoints; the finished model goes to OUT/model.",
+            show_default=False,
+        ),
     ],
     set_: Sets = None,
     device: Annotated[DeviceName, typer.Option(help="Device that the networks are trained on.")] = DeviceName.AUTO,

@@ -2,7 +2,7 @@
 
     RUN ──last checkpoint, or --step; the moving average if there is one──> adapter
       diffusers   OUT/config.json + diffusion_pytorch_model.safetensors + README.md     T2IAdapter.from_pretrained
-      t2i         OUT.pth | OUT.safetensors + OUT.md                                    ComfyUI, the webui extension
+      t2i         OUT (.pth or .safetensors) + OUT.md                                   ComfyUI, the webui extension
 
 Invariant: what is exported is bit for bit what was trained, and OUT appears complete or not at all.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from stages.errors import CheckpointError, ConfigError
 from stages.locations import PARTIAL
+from train.exchange.saved_files import WEIGHTS_FILE
 from train.exchange.t2i_layout import Layout, to_t2i
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def export_run(run: Path, layout: Layout, out: Path, step: int | None = None) ->
     from train.exchange.card import describe, render_card
     from train.exchange.read import open_adapter, stored_in_run
 
-    finals = [out] if layout == "diffusers" else [out.with_suffix(".md"), out]
+    finals = [out] if layout == "diffusers" else [card_of(out), out]
     _check_out(layout, out, finals)
     stored = stored_in_run(run, step)
     adapter = open_adapter(stored)
@@ -69,6 +70,11 @@ def export_run(run: Path, layout: Layout, out: Path, step: int | None = None) ->
     return sorted(out.iterdir()) if layout == "diffusers" else finals[::-1]
 
 
+def card_of(out: Path) -> Path:
+    """Name the card of an exported file, beside it: x.pth and x.safetensors have one each."""
+    return out.with_name(f"{out.name}.md")
+
+
 def _check_out(layout: Layout, out: Path, finals: list[Path]) -> None:
     """Refuse a name that does not fit, and to overwrite anything."""
     if layout == "t2i" and out.suffix not in SUFFIXES:
@@ -82,27 +88,25 @@ def _check_out(layout: Layout, out: Path, finals: list[Path]) -> None:
 
 def _write_directory(directory: Path, adapter: "LoadedAdapter", card: str) -> None:
     """Write what T2IAdapter.save_pretrained writes, and the card."""
-    from train.exchange.read import WEIGHTS_FILES
-
     directory.mkdir()
     adapter.module.save_config(directory)  # type: ignore[operator]  # of diffusers' ConfigMixin
-    _write_file(directory / WEIGHTS_FILES[0], adapter, ".safetensors", renamed=False)
+    _write_file(directory / WEIGHTS_FILE, adapter, ".safetensors", renamed=False)
     (directory / CARD_FILE).write_text(card)
 
 
 def _write_file(path: Path, adapter: "LoadedAdapter", suffix: str, renamed: bool = True) -> None:
     """Write the parameters; equal parameters are equal bytes, whatever the file is called."""
     import torch
-    from safetensors.torch import save_file
 
     from train.exchange.read import CONDITION_ENTRY
+    from train.runs.checkpoint import save_safetensors
 
     tensors = {name: tensor.contiguous() for name, tensor in adapter.module.state_dict().items()}
     if renamed:
         tensors = to_t2i(tensors)
     if suffix == ".safetensors":
         condition = {CONDITION_ENTRY: adapter.condition.value} if adapter.condition else {}
-        save_file(tensors, path, metadata={"format": "pt"} | condition)
+        save_safetensors(path, tensors, condition)
         _sort_metadata(path)
         return
     with path.open("wb") as file:  # given a path, torch would write its name into the file

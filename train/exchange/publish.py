@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.publish.hub import hub_errors, make_repository
-from train.exchange.export import CARD_FILE, export_run
+from train.exchange.export import CARD_FILE, card_of, export_run
 from train.exchange.t2i_layout import Layout
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def push_run(
         folder = exported
         if layout == "t2i":
             folder = Path(scratch)
-            exported.with_suffix(".md").rename(folder / CARD_FILE)
+            card_of(exported).rename(folder / CARD_FILE)
         size = sum(path.stat().st_size for path in folder.iterdir())
         with hub_errors(repository, api.endpoint):
             made = make_repository(api, repository, private, "model")

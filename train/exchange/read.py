@@ -1,7 +1,7 @@
 """Open an adapter wherever it comes from: a run, diffusers, or one of the released files.
 
     RUN/checkpoints/step-0001000/{ema,adapter}.safetensors ──────────────────┐
-    DIRECTORY/config.json + diffusion_pytorch_model.{safetensors,bin} ───────┼──> diffusers' names ──> module
+    DIRECTORY/config.json + diffusion_pytorch_model.* (see saved_files) ─────┼──> diffusers' names ──> module
     FILE.pth, FILE.safetensors (released layout or diffusers') ──from_t2i────┘
 
 Invariant: nothing in a file is executed, and a parameter that does not fit is an error, never left out.
@@ -18,11 +18,13 @@ from safetensors import SafetensorError, safe_open
 from stages.errors import CheckpointError
 from stages.records import Condition
 from stages.setting_errors import setting_name
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import is_safetensors, load_state_dict
+from stages.weights.store import WeightsFile
 from train.adapters.spatial import AdapterConfig, build_adapter
 from train.base.protocol import FeatureShape
 from train.config import TrainConfig
 from train.exchange.architecture import AdapterKind, Architecture, architecture_of_config, architecture_of_tensors
+from train.exchange.saved_files import WEIGHTS_FILE, files_of, find_weights
 from train.exchange.t2i_layout import from_t2i, is_diffusers, is_t2i
 from train.runs.checkpoint import ADAPTER_FILE, EMA_FILE, checkpoints, load_named
 from train.runs.directory import RUN_FILE, RunFile, read_run
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-"""Of a model that diffusers saved; the first is what condset writes."""
 CONDITION_ENTRY = "condition"
 """Of the metadata of a safetensors file that condset wrote; other programs ignore it."""
 
@@ -88,14 +88,13 @@ def open_adapter(stored: StoredAdapter) -> LoadedAdapter:
 def find_adapter(path: Path) -> StoredAdapter:
     """Find out what is at `path`; CheckpointError if it is no adapter."""
     if path.is_file():
-        return StoredAdapter(path, None, _condition(path))
+        return StoredAdapter(path, None, _condition(files_of(path)[0]))
     if (path / RUN_FILE).is_file():
         return stored_in_run(path)
     config = path / CONFIG_FILE
-    for file in (path / name for name in WEIGHTS_FILES):
-        if config.is_file() and file.is_file():
-            return StoredAdapter(file, architecture_of_config(_json(config), str(config)), _condition(file))
-    got = f"a directory without {RUN_FILE} or {CONFIG_FILE} and {WEIGHTS_FILES[0]}" if path.is_dir() else "nothing"
+    if config.is_file() and (file := find_weights(path)) is not None:
+        return StoredAdapter(file, architecture_of_config(_json(config), str(config)), _condition(files_of(file)[0]))
+    got = f"a directory without {RUN_FILE} or {CONFIG_FILE} and {WEIGHTS_FILE}" if path.is_dir() else "nothing"
     raise CheckpointError(
         f"{path} must be a run, a directory of T2IAdapter.save_pretrained, or a .pth or .safetensors file, got {got}; "
         "correct the path"
@@ -138,11 +137,13 @@ def run_config(run: Path, file: RunFile) -> TrainConfig:
 
 
 def read_tensors(path: Path) -> "dict[str, Tensor]":
-    """Read an adapter's parameters under diffusers' names, as they are stored.
+    """Read an adapter's parameters under diffusers' names, as they are stored, from a file or the index of several.
 
     Raises CheckpointError if the file is damaged or holds no adapter, WeightsError if torch cannot read it.
     """
-    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else load_state_dict(WeightsFile(path, ""))
+    tensors: dict[str, Tensor] = {}
+    for file in files_of(path):
+        tensors |= _read_safetensors(file) if is_safetensors(file) else load_state_dict(WeightsFile(file, ""))
     tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}  # of DataParallel
     if is_diffusers(tensors):
         return tensors
@@ -165,9 +166,9 @@ def _read_safetensors(path: Path) -> "dict[str, Tensor]":
 
 def _condition(path: Path) -> Condition | None:
     """What condset wrote down in a safetensors file that it exported."""
-    if path.suffix != ".safetensors":
-        return None
     try:
+        if not is_safetensors(path):
+            return None
         with safe_open(path, "pt") as file:
             name = (file.metadata() or {}).get(CONDITION_ENTRY)
     except (OSError, SafetensorError) as error:

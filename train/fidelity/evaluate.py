@@ -19,7 +19,7 @@ from stages.errors import ConfigError
 from stages.extras import require
 from stages.hardware.float32_products import float32_products
 from stages.hardware.precision import Dtype, resolve_device
-from train.base.config import StableDiffusionConfig, model_name
+from train.base.config import model_name, named_base
 from train.base.load import load_base
 from train.base.protocol import FrozenDiffusion
 from train.fidelity.adapters import EvaluatedRun, check_base, open_runs
@@ -68,7 +68,9 @@ class EvaluationJob:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """Picture p starts from its seed + p; sample n has the pictures from n * pictures_per_caption on."""
     base: str | None = None
-    """A directory in diffusers' layout or a hub id; None takes the base that the first run was trained on."""
+    """A directory in diffusers' layout, a hub id or "scenes"; None takes the base that the first run was trained on."""
+    variant: str | None = None
+    """Of the base's weight files, such as "fp16"; None takes the run's, or none."""
     dtype: Dtype = "auto"
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     """How drawing and extracting are spread over the machine."""
@@ -98,7 +100,7 @@ def evaluate(job: EvaluationJob, environment: Environment) -> Evaluated:
         for data, run in zip(held_out.sets, runs, strict=True)
     ]
     _check_samples(job, held_out, fidelities)
-    drawing, base = _drawing(job, runs, held_out_config)
+    drawing, base = _drawing(job, runs, held_out_config, environment.say)
     inputs = _inputs(job, held_out, drawing, base.vae_sha256())
     pictures = Pictures(job.out, drawing, fingerprint(inputs))
     extraction = Extraction(held_out, fidelities, pictures, job.execution, environment)
@@ -176,7 +178,7 @@ def _check_samples(job: EvaluationJob, held_out: HeldOut, fidelities: Sequence[F
 
 
 def _drawing(
-    job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutConfig
+    job: EvaluationJob, runs: Sequence[EvaluatedRun], samples: HeldOutConfig, say: Callable[[str], None]
 ) -> tuple[Drawing, FrozenDiffusion]:
     """Settle what is drawn with which base; ConfigError if adapters, steps and base do not fit together."""
     weights = job.weights or (1.0,) * len(runs)
@@ -185,7 +187,8 @@ def _drawing(
             f"--weight must be given as often as RUN, {len(runs)} times, got {len(weights)}; they are paired in the "
             "order in which they are typed"
         )
-    diffusion = runs[0].config.diffusion if job.base is None else StableDiffusionConfig(model=job.base)
+    diffusion = named_base(job.base, job.variant, runs[0].config.diffusion, say)
+    assert diffusion is not None, "a run has one"
     base = load_base(diffusion, "cpu", "float32")  # to look at: the workers load their own
     check_base(runs, base, is_named=job.base is not None)
     check_steps(base, job.sampler.steps, "--steps")

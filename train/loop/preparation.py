@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.errors import ConfigError
+from stages.hardware.precision import ResolvedDtype
 from train.adapters.spatial import adapter_channels, build_adapter
 from train.base.load import load_base
 from train.config import TrainConfig
@@ -41,9 +42,12 @@ class RunParts:
     """Of the visits, for each of the sets; empty if every sample of theirs is visited equally often."""
 
 
-def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None) -> RunParts:
+def prepare_run(
+    config: TrainConfig, data: Sequence[str], validation: str | None, dtype: ResolvedDtype | None = None
+) -> RunParts:
     """Open the data, load the base model and build the adapter.
 
+    `dtype` is what all workers have settled on; None is what the configuration means on this machine.
     Raises ManifestError, ConfigError, WeightsError or CheckpointError for what does not exist or does not fit.
     """
     import torch
@@ -55,7 +59,12 @@ def prepare_run(config: TrainConfig, data: Sequence[str], validation: str | None
     channels = adapter_channels(config.adapter, config.condition)
     _check_condition(sets[0], config, channels)
     base = load_base(
-        config.diffusion, loop.device, loop.dtype, loop.channels_last, loop.gradient_checkpointing, loop.compile
+        config.diffusion,
+        loop.device,
+        dtype or loop.dtype,
+        loop.channels_last,
+        loop.gradient_checkpointing,
+        loop.compile,
     )
     _check_base(sets, base, "--data")
     if config.validation.preview_every:

@@ -15,9 +15,11 @@ import pickle
 import shutil
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from pipeline.execution.ray_cluster import cluster_resources, connected, driver_directory, lost_workers_explained
 from pipeline.execution.resources import Resources
@@ -31,6 +33,9 @@ RESTARTS = 3
 """How often lost workers are started again."""
 STORAGE = ".ray"
 """Where Ray Train keeps its own notes, below RUN, which every worker sees."""
+
+Calls: TypeAlias = list[tuple[str, tuple[Any, ...]]]
+"""Of a `Watcher`'s methods: name and arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def _fit(job: TrainJob, workers: int, share: Share, watch: Watcher) -> TrainSumm
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board: Any = ray.remote(num_cpus=0)(_Board).remote()
     trainer = TorchTrainer(
         _work,  # type: ignore[arg-type]  # what rank 0 returns comes back as return_value
         train_loop_config={"job": job, "board": board, "home": str(Path.cwd())},
@@ -104,39 +109,53 @@ def _fit(job: TrainJob, workers: int, share: Share, watch: Watcher) -> TrainSumm
             failure_config=FailureConfig(max_failures=RESTARTS),
         ),
     )
-    outcome = pickle.loads(_watched(trainer, board, watch))
+    outcome = pickle.loads(
+        fit_watched(trainer, lambda: ray.get(board.take.remote()), lambda: board.stop.remote(), watch)
+    )
     if isinstance(outcome, BaseException):
         raise outcome
     summary: TrainSummary = outcome
     return summary
 
 
-def _watched(trainer: Any, board: Any, watch: Watcher) -> bytes:
-    """Run the trainer beside this thread, which passes on what the board holds and requests to stop."""
-    import ray
-    from ray.train import TrainingFailedError
+class Trainer(Protocol):
+    """What `fit_watched` needs of Ray's trainer."""
 
-    ends: list[Any] = []
+    def fit(self) -> Any:
+        """Train, and return what has a `return_value`."""
+        ...
+
+
+def fit_watched(trainer: Trainer, take: Callable[[], "Calls"], stop: Callable[[], object], watch: Watcher) -> bytes:
+    """Run a trainer beside this thread, which passes on what `take` gives and, through `stop`, requests to stop.
+
+    Raises what stopped the trainer: of a lost worker Ray's own error, else the exception itself.
+    """
+    end: Future[Any] = Future()
 
     def fit() -> None:
         try:
-            ends.append(trainer.fit())
-        except (TrainingFailedError, ray.exceptions.RayError) as error:
-            ends.append(error)
+            end.set_result(trainer.fit())
+        except BaseException as error:  # noqa: BLE001  whatever it is, it belongs to the thread that waits for it
+            end.set_exception(error)
 
     thread = threading.Thread(target=fit, daemon=True)
     thread.start()
+
+    def pass_on() -> None:
+        for method, arguments in take():
+            getattr(watch, method)(*arguments)
+
     while thread.is_alive():
         thread.join(POLL_SECONDS)
-        for method, arguments in ray.get(board.take.remote()):
-            getattr(watch, method)(*arguments)
+        if thread.is_alive():  # else the board may be gone with the cluster
+            pass_on()
         if watch.stop_requested():
-            board.stop.remote()
-    (end,) = ends
-    if isinstance(end, BaseException):
-        # Of a lost worker Ray's own error, of a bug the exception itself.
-        raise next(iter(getattr(end, "worker_failures", {}).values()), end)
-    outcome: bytes = end.return_value
+            stop()
+    if (error := end.exception()) is not None:
+        raise next(iter(getattr(error, "worker_failures", {}).values()), error)
+    pass_on()
+    outcome: bytes = end.result().return_value
     return outcome
 
 
@@ -161,13 +180,13 @@ class _Board:
     """The actor between the driver and worker 0: calls of `Watcher` one way, the request to stop the other."""
 
     def __init__(self) -> None:
-        self._calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._calls: Calls = []
         self._stopping = False
 
     def put(self, method: str, *arguments: Any) -> None:
         self._calls.append((method, arguments))
 
-    def take(self) -> list[tuple[str, tuple[Any, ...]]]:
+    def take(self) -> Calls:
         calls, self._calls = self._calls, []
         return calls
 

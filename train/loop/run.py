@@ -20,6 +20,7 @@ from pipeline.dataset.storage import Directory
 from pipeline.writers.lease import writing
 from stages.errors import ConfigError, NonFiniteLoss, NonFinitePicture, ShardCorrupt, StorageError, WorkerError
 from stages.hardware.float32_products import float32_products
+from stages.hardware.precision import resolve_device, resolve_dtype
 from stages.hardware.process import torch_threads
 from stages.settings import plain
 from train.base.caption_cache import CaptionCache
@@ -74,8 +75,12 @@ def train(job: TrainJob, worker: Worker, watch: Watcher) -> TrainSummary:
     asked for it. The steps before the last four are kept.
     """
     with torch_threads(job.config.loop.threads):
+        loop = job.config.loop
         with worker.together():
-            prepared = prepare_run(job.config, job.data, job.validation)
+            here = resolve_dtype(loop.dtype, resolve_device(loop.device))
+        dtype = worker.gather(here)[0]  # what "auto" means to the first: two dtypes in one run would be neither's
+        with worker.together():
+            prepared = prepare_run(job.config, job.data, job.validation, dtype)
         with float32_products(prepared.base.device.type):
             return _train_prepared(job, worker, watch, prepared)
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from stages.errors import CheckpointError
 from stages.file_hash import file_sha256
 from stages.locations import PARTIAL
+from train.runs.file_mode import usual_mode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -155,7 +156,13 @@ def load_checkpoint(checkpoint: Path, trained: Trained) -> Position:
 def save_parameters(path: Path, network: "nn.Module") -> None:
     """Write a network's parameters as safetensors, float32, in the order of their names: equal values, equal bytes."""
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata={"format": "pt"})
+    save_safetensors(path, tensors, {})
+
+
+def save_safetensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file that others may read, as any new file of this user; the library's are private."""
+    save_file(dict(tensors), path, metadata={"format": "pt"} | dict(metadata))
+    path.chmod(usual_mode(path.parent))
 
 
 def read_parameters(path: Path) -> "dict[str, Tensor]":

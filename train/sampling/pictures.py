@@ -24,7 +24,7 @@ from stages.hardware.precision import Dtype
 from stages.records import UInt8Array
 from train.adapters.features import adapter_features
 from train.adapters.spatial import compose
-from train.base.config import AnyDiffusion, StableDiffusionConfig, model_name
+from train.base.config import AnyDiffusion, model_name, named_base
 from train.base.load import load_base
 from train.base.protocol import FeatureShape, FrozenDiffusion, shapes_text
 from train.sampling.controls import Control, OpenedControl, open_control
@@ -51,7 +51,9 @@ class SampleJob:
     controls: tuple[Control, ...] = ()
     """None for the base model alone."""
     base: str | None = None
-    """A directory in diffusers' layout or a hub id; None takes the base that one of the runs was trained on."""
+    """A directory in diffusers' layout, a hub id or "scenes"; None is the base that one of the runs was trained on."""
+    variant: str | None = None
+    """Of the base's weight files, such as "fp16"; None takes the run's, or none."""
     size_pixels: tuple[int, int] | None = None
     """Width and height; None takes those of the condition pictures."""
     negative: str = ""
@@ -82,7 +84,7 @@ def sample(job: SampleJob, say: Callable[[str], None], stepped: Callable[[], obj
     drawn = _new_files(job)
     controls = [open_control(control) for control in job.controls]
     width, height = _size(job, controls)
-    diffusion = _choose_base(job, controls)
+    diffusion = _choose_base(job, controls, say)
     base, name = load_base(diffusion, job.device, job.dtype), model_name(diffusion)
     _check_base(job, controls, base, name)
     check_steps(base, job.sampler.steps, "--steps")
@@ -163,13 +165,12 @@ def _check_multiples(where: str, size_pixels: tuple[int, int], shapes: Sequence[
         )
 
 
-def _choose_base(job: SampleJob, controls: Sequence[OpenedControl]) -> AnyDiffusion:
+def _choose_base(job: SampleJob, controls: Sequence[OpenedControl], say: Callable[[str], None]) -> AnyDiffusion:
     """Choose --base, or what the first of the runs among the controls was trained on."""
-    if job.base is not None:
-        return StableDiffusionConfig(model=job.base)
-    for control in controls:
-        if control.run is not None:
-            return control.run.config.diffusion
+    of_run = next((control.run.config.diffusion for control in controls if control.run is not None), None)
+    chosen = named_base(job.base, job.variant, of_run, say)
+    if chosen is not None:
+        return chosen
     raise ConfigError(
         "--base must be given where no --adapter is a run's directory, got none; give a Stable Diffusion in diffusers' "
         "layout: a directory, or a hub id"

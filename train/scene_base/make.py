@@ -14,6 +14,7 @@ import torch
 from stages.errors import ConfigError
 from stages.settings import plain
 from train.base.stable_diffusion import Parts
+from train.runs.file_mode import usual_mode
 from train.runs.write_errors import explain_write_errors
 from train.scene_base.autoencoder import fit_autoencoder
 from train.scene_base.card import render_card
@@ -27,6 +28,20 @@ from train.scene_base.scenes import draw_scenes
 RECIPE_FILE = "recipe.json"
 MODEL = "model"
 CARD_FILE, SAMPLES_FILE = "README.md", "samples.png"
+INDEX_FILE = "model_index.json"
+PIPELINE = {
+    "_class_name": "StableDiffusionPipeline",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DDPMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+"""What diffusers' pipelines look for in a directory."""
 
 
 def make_base(recipe: BaseRecipe, out: Path, device: str, stepped: Callable[[str, int, float], object]) -> Path:
@@ -68,6 +83,9 @@ def _save(parts: Parts, model: Path) -> None:
         if isinstance(part, torch.nn.Module):
             part = part.cpu().half()
         part.save_pretrained(model / name)
+    (model / INDEX_FILE).write_text(json.dumps(PIPELINE, indent=2) + "\n", encoding="utf-8")
+    for path in model.rglob("*.safetensors"):
+        path.chmod(usual_mode(model))
 
 
 def _count(parts: Parts) -> dict[str, int]:

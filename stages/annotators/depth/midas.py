@@ -30,7 +30,8 @@ from stages.reference.dpt_layers import (
     dpt_layers,
     published_network,
 )
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 PATCH_PIXELS = 16
 """The side of what one token stands for."""

@@ -15,7 +15,8 @@ import numpy as np
 from stages.errors import WeightsError
 from stages.records import Float32Array, UInt8Array
 from stages.reference.mmpose_networks import placeholders
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 if TYPE_CHECKING:
     import torch

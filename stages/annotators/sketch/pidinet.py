@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from stages.errors import WeightsError
 from stages.hardware.precision import ResolvedDtype
 from stages.reference.aux_modules import controlnet_aux_module
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 VARIANT = "carv4"
 CHANNELS = 60

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from stages.errors import WeightsError
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 
 @pytest.mark.parametrize("entry", ["state_dict", "model", None])
@@ -91,3 +92,19 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: b
         load_state_dict(WeightsFile(tmp_path / "file", ""))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300 + len(str(tmp_path))
+
+
+def test_safetensors_under_another_name_are_read_by_their_content(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"module.weight": torch.ones(2)}, tmp_path / "file.pth")
+    assert load_state_dict(WeightsFile(tmp_path / "file.pth", ""))["weight"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("length", [9, 40])
+def test_safetensors_that_were_cut_off_are_said_in_one_line(length: int, tmp_path: Path) -> None:
+    from safetensors.torch import save
+
+    (tmp_path / "file.safetensors").write_bytes(save({"weight": torch.ones(200)})[:length])
+    with pytest.raises(WeightsError, match=r"file\.safetensors must be a whole safetensors file, got .*; copy or"):
+        load_state_dict(WeightsFile(tmp_path / "file.safetensors", ""))

@@ -17,7 +17,8 @@ import pytest
 
 from stages.errors import WeightsError
 from stages.weights.catalogue import MODELS, Model
-from stages.weights.store import VARIABLE, WeightsFile, WeightsStore, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import VARIABLE, WeightsFile, WeightsStore
 
 CONTENT = b"the parameters of a small network"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

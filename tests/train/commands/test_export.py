@@ -17,7 +17,7 @@ def test_it_prints_what_it_wrote(tmp_path: Path) -> None:
     out = tmp_path / "sketch.pth"
     result = CliRunner().invoke(app, [str(tmp_path / "run"), "--format", "t2i", "--out", str(out), "--step", "10"])
     assert result.exit_code == 0
-    assert result.stdout == f"{out}\n{tmp_path / 'sketch.md'}\n"
+    assert result.stdout == f"{out}\n{tmp_path / 'sketch.pth.md'}\n"
     assert out.is_file()
 
 

@@ -1,6 +1,8 @@
 """Exports: other programs load them and see what was trained; nothing is overwritten, nothing is half there."""
 
+import os
 import resource
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,7 @@ def test_the_released_network_loads_the_file_and_gives_the_same_features(
 ) -> None:
     trained = write_run(tmp_path / "run", kind)
     out = tmp_path / f"sketch{suffix}"
-    assert export_run(tmp_path / "run", "t2i", out) == [out, tmp_path / "sketch.md"]
+    assert export_run(tmp_path / "run", "t2i", out) == [out, tmp_path / f"sketch{suffix}.md"]
     tensors = load_file(out) if suffix == ".safetensors" else torch.load(out, weights_only=True)
     network = released(kind, 1, CHANNELS)
     network.load_state_dict(tensors, strict=True)
@@ -178,7 +180,7 @@ def test_a_name_that_does_not_fit_the_format_is_refused(
 
 @pytest.mark.parametrize(
     ("layout", "out", "existing"),
-    [("t2i", "out.pth", "out.pth"), ("t2i", "out.pth", "out.md"), ("diffusers", "out", "out")],
+    [("t2i", "out.pth", "out.pth"), ("t2i", "out.pth", "out.pth.md"), ("diffusers", "out", "out")],
 )
 def test_nothing_is_overwritten(layout: Layout, out: str, existing: str, tmp_path: Path) -> None:
     (tmp_path / existing).write_text("mine")
@@ -188,6 +190,26 @@ def test_nothing_is_overwritten(layout: Layout, out: str, existing: str, tmp_pat
     ):
         export_run(tmp_path / "run", layout, tmp_path / out)
     assert (tmp_path / existing).read_text() == "mine"
+
+
+def test_both_kinds_of_file_lie_beside_each_other_each_with_its_card(run_before: Path, tmp_path: Path) -> None:
+    for name in ("x.pth", "x.safetensors", "x.y.pth"):
+        assert export_run(run_before, "t2i", tmp_path / name) == [tmp_path / name, tmp_path / f"{name}.md"]
+        assert f'"{name}"' in (tmp_path / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o000])
+@pytest.mark.parametrize("name", ["out.pth", "out.safetensors", "out"])
+def test_others_may_read_it_as_far_as_the_users_mask_lets_them(
+    name: str, umask: int, run_before: Path, tmp_path: Path
+) -> None:
+    former = os.umask(umask)
+    try:
+        files = export_run(run_before, "diffusers" if name == "out" else "t2i", tmp_path / name)
+    finally:
+        os.umask(former)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o666 & ~umask}
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".partial")]
 
 
 @pytest.mark.parametrize(("layout", "name"), [("t2i", "out.pth"), ("t2i", "out.safetensors"), ("diffusers", "out")])

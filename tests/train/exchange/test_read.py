@@ -186,3 +186,64 @@ def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
         match=r"run\.json optimizer\.clip must be as this version of condset has it, got '.+'; use the",
     ):
         read_adapter(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["file.pth", "file.bin", "file", "file.ckpt"])
+def test_safetensors_are_known_by_what_is_in_them(name: str, tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    export_run(tmp_path / "run", "t2i", tmp_path / "file.safetensors")
+    (tmp_path / "file.safetensors").rename(tmp_path / name)
+    opened = read_adapter(tmp_path / name)
+    assert opened.condition is Condition.SKETCH
+    assert_equal(opened.module, read_adapter(tmp_path / "run").module)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_torchs_files_are_known_by_what_is_in_them(is_zip: bool, tmp_path: Path) -> None:
+    theirs = small_adapter()
+    path = tmp_path / "file.safetensors"
+    torch.save(to_t2i(theirs.state_dict()), path, _use_new_zipfile_serialization=is_zip)
+    assert_equal(read_adapter(path).module, theirs)
+
+
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("variant", [None, "fp16"])
+@pytest.mark.parametrize("largest", ["10GB", "20KB"])
+def test_a_directory_with_a_variant_or_several_files_is_read(
+    largest: str, variant: str | None, safe: bool, tmp_path: Path
+) -> None:
+    theirs = T2IAdapter(3, list(CHANNELS))
+    theirs.save_pretrained(tmp_path / "out", variant=variant, max_shard_size=largest, safe_serialization=safe)
+    assert len(list((tmp_path / "out").iterdir())) == 2 or largest == "20KB"
+    opened = read_adapter(tmp_path / "out")
+    assert_equal(opened.module, theirs)
+    fine_tuned = small_adapter(in_channels=3, seed=7)
+    load_into(fine_tuned, str(tmp_path / "out"))
+    assert_equal(fine_tuned, theirs)
+
+
+def test_in_full_comes_before_a_variant_and_two_variants_are_asked_about(tmp_path: Path) -> None:
+    theirs, other = T2IAdapter(3, list(CHANNELS)), T2IAdapter(3, list(CHANNELS))
+    other.save_pretrained(tmp_path / "out", variant="fp16")
+    theirs.save_pretrained(tmp_path / "out")
+    assert_equal(read_adapter(tmp_path / "out").module, theirs)
+    full = tmp_path / "out" / "diffusion_pytorch_model.safetensors"
+    full.rename(tmp_path / "out" / "diffusion_pytorch_model.bf16.safetensors")
+    with pytest.raises(
+        CheckpointError,
+        match=r"^\S+out must have weights in full or in one variant, got bf16, fp16; give one of the files in place of",
+    ):
+        read_adapter(tmp_path / "out")
+    assert_equal(read_adapter(tmp_path / "out" / "diffusion_pytorch_model.fp16.safetensors").module, other)
+
+
+def test_an_index_without_one_of_its_files_is_refused(tmp_path: Path) -> None:
+    T2IAdapter(3, list(CHANNELS)).save_pretrained(tmp_path / "out", max_shard_size="20KB")
+    lost = max((tmp_path / "out").glob("*-of-*.safetensors"))
+    lost.unlink()
+    with pytest.raises(CheckpointError, match=rf"beside the \d+ files that it lists, got none called {lost.name}"):
+        read_adapter(tmp_path / "out")
+    (index,) = (tmp_path / "out").glob("*.index.json")
+    index.write_text("[]")
+    with pytest.raises(CheckpointError, match=r"index\.json must be an index of weights, got TypeError; copy or"):
+        read_adapter(tmp_path / "out")

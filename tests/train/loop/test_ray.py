@@ -1,6 +1,8 @@
 """Several workers on Ray: the same run as one worker's, and the same errors."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from pipeline.execution.resources import Resources
 from stages.errors import ConfigError, ShardCorrupt
 from tests.train.loop.test_run_bad_input import damage
 from tests.train.training_runs import STEPS, StopAfter, difference, losses, run_alone, small_job
-from train.loop.ray import Share, share_of, train_on_ray
+from train.loop.ray import Share, fit_watched, share_of, train_on_ray
 from train.loop.run import train
 from train.loop.watch import SilentWatcher, StepReport
 from train.loop.worker import Worker
@@ -54,6 +56,58 @@ class Listening(SilentWatcher):
 
     def stepped(self, report: StepReport) -> None:
         self.reports.append(report)
+
+
+class LostWorkers(Exception):
+    """As Ray's TrainingFailedError: it holds what each worker met."""
+
+    def __init__(self, *worker_failures: Exception) -> None:
+        self.worker_failures = dict(enumerate(worker_failures))
+
+
+@dataclass
+class Trained:
+    """What Ray's trainer returns."""
+
+    return_value: bytes
+
+
+class Ending:
+    """A trainer that ends at once, or fails as its storage, a plug-in or the cluster does."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self._error = error
+
+    def fit(self) -> Trained:
+        if self._error is not None:
+            raise self._error
+        return Trained(b"summary")
+
+
+def no_calls() -> list[tuple[str, tuple[Any, ...]]]:
+    raise AssertionError("the board is gone with the cluster")
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (NotADirectoryError("out/run/.ray"), NotADirectoryError),
+        (ValueError("of the trainer"), ValueError),
+        (SystemExit(3), SystemExit),
+        (LostWorkers(TypeError("of a worker")), TypeError),
+        (LostWorkers(), LostWorkers),
+    ],
+)
+def test_what_ends_the_trainer_is_what_is_raised(error: BaseException, raised: type[BaseException]) -> None:
+    with pytest.raises(raised):
+        fit_watched(Ending(error), no_calls, lambda: None, SilentWatcher())
+
+
+def test_what_the_workers_said_last_arrives() -> None:
+    calls: list[tuple[str, tuple[Any, ...]]] = [("say", ("the last step",))]
+    listening = Listening()
+    assert fit_watched(Ending(), lambda: [calls.pop()] if calls else [], lambda: None, listening) == b"summary"
+    assert listening.said == ["the last step"]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from stages.errors import ConfigError, NonFinitePicture
+from stages.errors import ConfigError, NonFinitePicture, WeightsError
 from stages.records import UInt8Array
 from tests.train.small_runs import write_run
 from tests.train.tiny_runs import random_picture, save_parts, save_picture, write_tiny_run
@@ -283,3 +283,16 @@ def test_a_picture_that_is_not_made_of_numbers_is_not_written(workshop: Workshop
     with pytest.raises(NonFinitePicture, match=r"^the picture of seed 7, 'a red circle', must be finite, got inf"):
         sample(job, print)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_base_that_has_only_a_variant_is_drawn_with_by_its_name(workshop: Workshop, tmp_path: Path) -> None:
+    for part in ("unet", "vae", "text_encoder"):
+        getattr(workshop.base.parts, part).save_pretrained(tmp_path / "model" / part, variant="fp16")
+    for part in ("tokenizer", "scheduler"):
+        shutil.copytree(workshop.model / part, tmp_path / "model" / part)
+    job = workshop.job(tmp_path / "out", base=str(tmp_path / "model"), size_pixels=(64, 64), sampler=SamplerSettings(1))
+    with pytest.raises(WeightsError, match=r"got diffusion_pytorch_model\.fp16\.safetensors; name the variant that is"):
+        sample(job, print)
+    (drawn,) = sample(replace(job, variant="fp16"), print).pictures
+    (expected,) = sample(replace(job, base=str(workshop.model), out=tmp_path / "full"), print).pictures
+    assert_like(pixels(drawn), pixels(expected))

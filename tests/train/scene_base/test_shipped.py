@@ -1,5 +1,6 @@
 """The small base model that condset ships: small, frozen in diffusers' layout, and able to draw."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from train.base.stable_diffusion import StableDiffusion
 from train.fidelity.measures.segmentation import classes_of_scene
 from train.sampling.denoise import sample_pictures, starting_noise
 from train.sampling.settings import SamplerSettings
+from train.scene_base.make import INDEX_FILE, PIPELINE
 from train.scene_base.recipe import BaseRecipe, FitConfig
 from train.scene_base.samples import held_out_scenes, reconstruction_decibels
 from train.scene_base.scenes import Scenes
@@ -39,6 +41,17 @@ def test_its_weights_are_small_and_its_card_and_samples_lie_beside_them() -> Non
     card = (SCENES_MODEL / "README.md").read_text(encoding="utf-8")
     assert "What it can and cannot do" in card
     assert (SCENES_MODEL / "samples.png").is_file()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # diffusers wants its schedulers' steps_offset to be 1
+def test_diffusers_own_pipeline_opens_it_and_draws_with_it() -> None:
+    from diffusers import StableDiffusionPipeline
+
+    assert json.loads((SCENES_MODEL / INDEX_FILE).read_text(encoding="utf-8")) == PIPELINE
+    pipeline = StableDiffusionPipeline.from_pretrained(SCENES_MODEL, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    (picture,) = pipeline("a red circle", num_inference_steps=1, height=64, width=64).images
+    assert picture.size == (64, 64)
 
 
 def test_adapters_of_four_scales_fit_it(base: StableDiffusion) -> None:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from stages.errors import ConfigError, WeightsError
 from stages.extras import needs
 from stages.records import UInt8Array
-from stages.weights.store import WeightsFile, load_state_dict
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 MODEL = "inception_v3_fid"
 FEATURES = 2048

@@ -9,8 +9,9 @@ missing is an error, where transformers would draw it at random and say so.
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import WeightsError
-from stages.weights.store import WeightsFile, load_state_dict
-from train.base.progress_bars import progress_bars_hidden
+from stages.hardware.progress_bars import progress_bars_hidden
+from stages.weights.state_dicts import load_state_dict
+from stages.weights.store import WeightsFile
 
 if TYPE_CHECKING:
     from torch import Tensor
