@@ -1,4 +1,4 @@
-"""One attempt to fetch one URL with aiohttp: the bytes, or why there are none. The only module that imports aiohttp.
+"""One attempt to fetch one URL with aiohttp: the bytes, or why there are none. The module that knows aiohttp.
 
     URL, as published ──redirects, guarded addresses──> answer ──status, robots──> body ──size cap──> bytes | Failure
 
@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from stages.records import Reason
 from stages.web.addresses import AddressGuard, RefusedAddress, parse_networks
 from stages.web.config import FetchConfig
 from stages.web.headers import find_opt_out, parse_retry_after
+from stages.web.repeated_length import get_with_repeated_length
 
 ROBOT = "condset"
 """The name by which an X-Robots-Tag may address us alone."""
@@ -165,10 +166,24 @@ async def get(session: aiohttp.ClientSession, url: str, config: FetchConfig) -> 
         return Failure(Reason.INVALID_URL, f"redirect must lead to a http or https URL, got {str(error)[:200]!r}")
     except ValueError:
         return Failure(Reason.INVALID_URL, f"URL must be one of http or https with a host, got {url[:200]!r}")
-    except aiohttp.ClientResponseError:
-        return Failure(Reason.BAD_RESPONSE, f"{host} must answer in HTTP, got something else", may_pass=True)
+    except aiohttp.ClientResponseError as error:
+        content = None if config.proxy else await _look_again(error.request_info.real_url, session.headers, config)
+        nothing = Failure(Reason.BAD_RESPONSE, f"{host} must answer in HTTP, got something else", may_pass=True)
+        return content or nothing
     except aiohttp.ClientConnectionError:
         return Failure(Reason.CONNECT, f"{host} must answer, got a connection that broke off", may_pass=True)
+
+
+async def _look_again(url: URL, headers: Mapping[str, str], config: FetchConfig) -> bytes | Failure | None:
+    """Fetch an answer that aiohttp does not read because it says its length twice; None if that is not the reason."""
+    guard = AddressGuard(parse_networks(config.allow_private_hosts))
+    answer = await get_with_repeated_length(url, headers, config, GuardedResolver(guard), guard)
+    if answer is None:
+        return None
+    if answer.length > config.max_bytes:
+        return _too_large(config)
+    tags = answer.headers.get_all("X-Robots-Tag", [])
+    return _opted_out(tags, config) or _content(answer.body, answer.headers.get_all("Content-Encoding", []), config)
 
 
 @contextmanager
@@ -190,10 +205,8 @@ def _refused(answer: aiohttp.ClientResponse, config: FetchConfig) -> Failure | N
     """Judge an answer by its head; None if its body is wanted."""
     status = answer.status
     if 200 <= status < 300:
-        tags = answer.headers.getall("X-Robots-Tag", [])
-        opt_out = find_opt_out(tags, ROBOT) if config.respect_robots else ""
-        if opt_out:
-            return Failure(Reason.OPTED_OUT, f"server must allow use of the image, got X-Robots-Tag {opt_out}")
+        if refusal := _opted_out(answer.headers.getall("X-Robots-Tag", []), config):
+            return refusal
         if answer.content_length is not None and answer.content_length > config.max_bytes:
             return _too_large(config)
         return None
@@ -206,6 +219,13 @@ def _refused(answer: aiohttp.ClientResponse, config: FetchConfig) -> Failure | N
     if 400 <= status < 500:
         return Failure(STATUS_REASONS.get(status, Reason.HTTP_4XX), detail)
     return Failure(Reason.BAD_RESPONSE, detail)
+
+
+def _opted_out(tags: Sequence[str], config: FetchConfig) -> Failure | None:
+    opt_out = find_opt_out(tags, ROBOT) if config.respect_robots else ""
+    if not opt_out:
+        return None
+    return Failure(Reason.OPTED_OUT, f"server must allow use of the image, got X-Robots-Tag {opt_out}")
 
 
 async def _receive(answer: aiohttp.ClientResponse, config: FetchConfig) -> bytes | Failure:
@@ -221,11 +241,15 @@ async def _receive(answer: aiohttp.ClientResponse, config: FetchConfig) -> bytes
     except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
         detail = "body must arrive whole, got a connection that broke off"
         return Failure(Reason.TRUNCATED, detail, may_pass=True)
-    encodings = ",".join(answer.headers.getall("Content-Encoding", []))
-    names = {name for each in encodings.split(",") if (name := each.strip().lower()) not in ("identity", "")}
-    if not names or has_image_signature(bytes(body)):  # some servers name an encoding and send the file as it is
-        return bytes(body)
-    return _decoded(bytes(body), names, config)
+    return _content(bytes(body), answer.headers.getall("Content-Encoding", []), config)
+
+
+def _content(body: bytes, encodings: Sequence[str], config: FetchConfig) -> bytes | Failure:
+    """Take the encodings off a body that its header names."""
+    names = {name for each in ",".join(encodings).split(",") if (name := each.strip().lower()) not in ("identity", "")}
+    if not names or has_image_signature(body):  # some servers name an encoding and send the file as it is
+        return body
+    return _decoded(body, names, config)
 
 
 def _decoded(body: bytes, encodings: set[str], config: FetchConfig) -> bytes | Failure:

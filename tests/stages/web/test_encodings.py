@@ -1,5 +1,6 @@
 """Bodies that servers encode, or say that they do: a photograph that is there comes out."""
 
+import asyncio
 import gzip
 import socket
 import threading
@@ -8,10 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from yarl import URL
 
 from stages.records import Reason, Rejection
 from stages.sources.synthetic.source import render
+from stages.web.addresses import AddressGuard
+from stages.web.client import GuardedResolver
 from stages.web.config import FetchConfig, proxy_note
+from stages.web.repeated_length import RepeatedLength, get_with_repeated_length
 from stages.web.urls import fetch_urls
 
 PICTURE = render("scene:0/1/96x80")
@@ -19,13 +24,14 @@ CONFIG = FetchConfig(retries=0, allow_private_hosts=("127.0.0.1",), total_second
 
 
 @contextmanager
-def serving(answer: Callable[[bytes], bytes]) -> Iterator[int]:
-    """Answer one request; `answer` is given its bytes. Yields the port."""
+def serving(answer: Callable[[bytes], bytes], requests: int = 1) -> Iterator[int]:
+    """Answer so many requests; `answer` is given the bytes of each. Yields the port."""
 
     def serve() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.sendall(answer(connection.recv(1 << 16)))
+        for _ in range(requests):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer(connection.recv(1 << 16)))
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -41,8 +47,12 @@ def fetch(url: str, config: FetchConfig = CONFIG) -> bytes | Rejection:
 
 
 def fetch_body(body: bytes, *headers: str) -> bytes | Rejection:
-    head = "".join(f"{line}\r\n" for line in ("HTTP/1.1 200 OK", *headers, f"Content-Length: {len(body)}", ""))
-    with serving(lambda request: head.encode() + body) as port:
+    return fetch_answer(body, *headers, f"Content-Length: {len(body)}")
+
+
+def fetch_answer(body: bytes, *headers: str, requests: int = 1) -> bytes | Rejection:
+    head = "".join(f"{line}\r\n" for line in ("HTTP/1.1 200 OK", *headers, ""))
+    with serving(lambda request: head.encode() + body, requests) as port:
         return fetch(f"http://127.0.0.1:{port}/1.png")
 
 
@@ -88,6 +98,48 @@ def test_what_cannot_be_unpacked_whole_is_a_rejection(body: bytes, encoding: str
     lost = fetch_body(body, f"Content-Encoding: {encoding}")
     assert isinstance(lost, Rejection)
     assert lost.reason is reason
+
+
+LENGTH = f"Content-Length: {len(PICTURE)}"
+
+
+@pytest.mark.parametrize("lengths", [[LENGTH, LENGTH], [f"{LENGTH}, {len(PICTURE)}"], [LENGTH] * 3])
+def test_a_length_that_is_said_twice_alike_is_one_length(lengths: list[str]) -> None:
+    assert fetch_answer(PICTURE, *lengths, requests=2) == PICTURE
+    packed = gzip.compress(PICTURE)
+    said = [f"Content-Length: {len(packed)}"] * 2
+    assert fetch_answer(packed, *said, "Content-Encoding: gzip", requests=2) == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([LENGTH, "Content-Length: 7"], Reason.BAD_RESPONSE),
+        ([LENGTH, LENGTH, "Transfer-Encoding: chunked"], Reason.BAD_RESPONSE),
+        (["Content-Length: x", "Content-Length: x"], Reason.BAD_RESPONSE),
+        (["Content-Length: 9999", "Content-Length: 9999"], Reason.BAD_RESPONSE),
+        (["Content-Length: 999999", "Content-Length: 999999"], Reason.BAD_RESPONSE),
+        ([LENGTH, LENGTH, "X-Robots-Tag: noai"], Reason.OPTED_OUT),
+    ],
+)
+def test_lengths_that_are_no_length_are_a_rejection(headers: list[str], reason: Reason) -> None:
+    lost = fetch_answer(PICTURE, *headers, requests=2)
+    assert isinstance(lost, Rejection)
+    assert lost.reason is reason
+
+
+def test_the_second_look_at_an_answer_is_guarded_as_the_first() -> None:
+    async def look(url: URL) -> RepeatedLength | None:
+        guard = AddressGuard(())
+        return await get_with_repeated_length(url, {}, CONFIG, GuardedResolver(guard), guard)
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        assert asyncio.run(look(URL(f"http://127.0.0.1:{listener.getsockname()[1]}/1.png"))) is None
+        with pytest.raises(BlockingIOError):  # nobody has called
+            listener.accept()
 
 
 def test_a_proxy_is_asked_for_a_name_that_it_alone_can_look_up() -> None:
