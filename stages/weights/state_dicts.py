@@ -79,7 +79,7 @@ def _load_pickled(path: Path) -> Any:
 
 
 class _Discarded:
-    """Takes the place of an mmengine HistoryBuffer (a training curve) in a checkpoint, and is thrown away with it."""
+    """Takes the place of what a trainer keeps beside the parameters (curves, callbacks), and is thrown away with it."""
 
     def __init__(self, *arguments: object) -> None:
         """Take whatever the checkpoint says that it was made from."""
@@ -104,6 +104,8 @@ def _harmless_globals() -> "list[Callable[..., Any] | tuple[Callable[..., Any], 
         np.dtype,
         *(getattr(np.dtypes, kind) for kind in np.dtypes.__all__),
         (_Discarded, "mmengine.logging.history_buffer.HistoryBuffer"),
+        # The published Stable Diffusion 1.4 keeps where it was saved, by class.
+        (_Discarded, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
         # A HistoryBuffer names its methods by getattr, which must not run on behalf of a file.
         (_Discarded, "builtins.getattr"),
     ]

@@ -16,7 +16,10 @@ class StableDiffusionConfig(Settings):
 
     kind: Literal["stable_diffusion"] = "stable_diffusion"
     model: Annotated[str, Mark.PLACE]
-    """A directory in diffusers' layout, or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5."""
+    """A directory in diffusers' layout, a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, or one file."""
+    config: Annotated[str | None, Mark.PLACE] = None
+    """Of a model in one file: a directory in diffusers' layout or a hub id with its configurations, tokenizer and noise
+    schedule; without it the file is a Stable Diffusion 1.5."""
     revision: Annotated[str | None, Mark.PLACE] = None
     """Revision of the hub's repository."""
     variant: Annotated[str | None, Mark.PLACE] = None
@@ -61,19 +64,22 @@ SHIPPED = "scenes"
 
 
 def named_base(
-    name: str | None, variant: str | None, of_run: AnyDiffusion | None, say: Callable[[str], None]
+    name: str | None, variant: str | None, config: str | None, of_run: AnyDiffusion | None, say: Callable[[str], None]
 ) -> AnyDiffusion | None:
-    """Choose the base of `--base NAME --variant VARIANT`: without a name a run's own, in that variant; None if neither.
+    """Choose the base of `--base NAME --variant VARIANT --base-config CONFIG`: without a name a run's own, in that
+    variant; None if there is neither.
 
-    Raises ConfigError for a variant of a model that has none.
+    Raises ConfigError for a variant of a model that has none, and for a description of nothing.
     """
+    if config is not None and name in (None, SHIPPED):
+        raise ConfigError(f"--base-config must go with --base FILE, got {config}; leave it out")
     chosen: AnyDiffusion | None = of_run
     if name == SHIPPED:
         chosen = ScenesDiffusionConfig()
         if Path(name).exists():
             say(f"--base {name} is the model that condset ships; ./{name} would be what lies here under that name")
     elif name is not None:
-        return StableDiffusionConfig(model=name, variant=variant)
+        return StableDiffusionConfig(model=name, variant=variant, config=config)
     if variant is None or chosen is None:
         return chosen
     if not isinstance(chosen, StableDiffusionConfig):

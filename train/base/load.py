@@ -41,6 +41,7 @@ def load_base(
 
 
 def _parts(diffusion: AnyDiffusion) -> "Parts":
+    from train.base.single_file import is_single_file, single_file_parts
     from train.base.stable_diffusion import load_parts
     from train.base.tiny import tiny_parts
 
@@ -49,5 +50,7 @@ def _parts(diffusion: AnyDiffusion) -> "Parts":
             return tiny_parts(diffusion)
         case ScenesDiffusionConfig():
             return load_parts(StableDiffusionConfig(model=str(SCENES_MODEL)))
+        case _ if is_single_file(diffusion.model):
+            return single_file_parts(diffusion)
         case _:
             return load_parts(diffusion)

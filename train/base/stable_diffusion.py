@@ -184,7 +184,7 @@ def load_parts(config: StableDiffusionConfig) -> Parts:
                 scheduler=read_noise_schedule(config.model, config.revision),
                 vae_file=vae_file,
             )
-        _refuse_others(parts)
+        refuse_others(parts)
         return parts
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -203,7 +203,7 @@ def _whole(network: Any, model: str, part: str, weights: Mapping[str, Any]) -> A
     return loaded
 
 
-def _refuse_others(parts: Parts) -> None:
+def refuse_others(parts: Parts) -> None:
     """Raise ValueError for a model of the same classes that takes more than latents, a time step and a caption."""
     unet, text_width = parts.unet.config, parts.text_encoder.config.hidden_size
     for name, got, expected in (

@@ -21,7 +21,7 @@ from pipeline.commands.options import (
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
 from train.commands.local import local
-from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps, Variant
+from train.commands.sampler_options import DEFAULT, ActiveShare, Base, BaseConfig, Guidance, Seed, Steps, Variant
 from train.sampling.settings import SamplerSettings
 
 
@@ -68,6 +68,7 @@ def evaluate(
     active_share: ActiveShare = DEFAULT.active_share,
     base: Base = None,
     variant: Variant = None,
+    base_config: BaseConfig = None,
     device: Annotated[DeviceName, typer.Option(help="Device that the networks run on.")] = DeviceName.AUTO,
     dtype: Annotated[Dtype, typer.Option(help="Precision of the base model.")] = "auto",
     weights_dir: WeightsDir = None,
@@ -103,6 +104,7 @@ def evaluate(
         sampler=SamplerSettings(steps, guidance, active_share, seed),
         base=base,
         variant=variant,
+        base_config=base_config,
         dtype=dtype,
         execution=ExecutionConfig(device=device.value, workers=workers or 0, batch_size=batch_size or 0),
     )

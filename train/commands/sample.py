@@ -12,7 +12,7 @@ from pipeline.commands.options import DeviceName
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
 from train.commands.local import local
-from train.commands.sampler_options import DEFAULT, ActiveShare, Base, Guidance, Seed, Steps, Variant
+from train.commands.sampler_options import DEFAULT, ActiveShare, Base, BaseConfig, Guidance, Seed, Steps, Variant
 from train.sampling.settings import SamplerSettings
 
 
@@ -44,6 +44,7 @@ def sample(
     ] = None,
     base: Base = None,
     variant: Variant = None,
+    base_config: BaseConfig = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -74,6 +75,7 @@ def sample(
         controls=pair_controls(adapter or [], condition or [], weight or [], condition_kind or []),
         base=base,
         variant=variant,
+        base_config=base_config,
         size_pixels=None if size is None else parse_size(size),
         negative=negative,
         sampler=SamplerSettings(steps, guidance, active_share, seed),

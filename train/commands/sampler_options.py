@@ -14,9 +14,16 @@ DEFAULT = SamplerSettings()
 Base = Annotated[
     str | None,
     typer.Option(
-        help="Base model: a Stable Diffusion in diffusers' layout, a directory or a hub id; or scenes, which condset "
-        "ships.",
+        help="Base model: a Stable Diffusion in diffusers' layout, a directory or a hub id; one .safetensors or .ckpt "
+        "file; or scenes, which condset ships.",
         show_default="the run's",
+    ),
+]
+BaseConfig = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a base model in one file: a directory in diffusers' layout, or a hub id, that describes it.",
+        show_default="Stable Diffusion 1.5",
     ),
 ]
 Variant = Annotated[

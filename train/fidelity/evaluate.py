@@ -71,6 +71,8 @@ class EvaluationJob:
     """A directory in diffusers' layout, a hub id or "scenes"; None takes the base that the first run was trained on."""
     variant: str | None = None
     """Of the base's weight files, such as "fp16"; None takes the run's, or none."""
+    base_config: str | None = None
+    """Of a base in one file: what describes it."""
     dtype: Dtype = "auto"
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     """How drawing and extracting are spread over the machine."""
@@ -187,7 +189,7 @@ def _drawing(
             f"--weight must be given as often as RUN, {len(runs)} times, got {len(weights)}; they are paired in the "
             "order in which they are typed"
         )
-    diffusion = named_base(job.base, job.variant, runs[0].config.diffusion, say)
+    diffusion = named_base(job.base, job.variant, job.base_config, runs[0].config.diffusion, say)
     assert diffusion is not None, "a run has one"
     base = load_base(diffusion, "cpu", "float32")  # to look at: the workers load their own
     check_base(runs, base, is_named=job.base is not None)

@@ -54,6 +54,8 @@ class SampleJob:
     """A directory in diffusers' layout, a hub id or "scenes"; None is the base that one of the runs was trained on."""
     variant: str | None = None
     """Of the base's weight files, such as "fp16"; None takes the run's, or none."""
+    base_config: str | None = None
+    """Of a base in one file: what describes it."""
     size_pixels: tuple[int, int] | None = None
     """Width and height; None takes those of the condition pictures."""
     negative: str = ""
@@ -168,7 +170,7 @@ def _check_multiples(where: str, size_pixels: tuple[int, int], shapes: Sequence[
 def _choose_base(job: SampleJob, controls: Sequence[OpenedControl], say: Callable[[str], None]) -> AnyDiffusion:
     """Choose --base, or what the first of the runs among the controls was trained on."""
     of_run = next((control.run.config.diffusion for control in controls if control.run is not None), None)
-    chosen = named_base(job.base, job.variant, of_run, say)
+    chosen = named_base(job.base, job.variant, job.base_config, of_run, say)
     if chosen is not None:
         return chosen
     raise ConfigError(

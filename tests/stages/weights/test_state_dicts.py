@@ -45,6 +45,20 @@ def test_the_curves_in_an_mmengine_checkpoint_do_not_hinder(tmp_path: Path) -> N
     assert list(load_state_dict(WeightsFile(tmp_path / "file", ""))) == ["weight"]
 
 
+class ModelCheckpoint:
+    """Named as the callback of PyTorch Lightning is."""
+
+
+def test_the_callbacks_in_a_lightning_checkpoint_do_not_hinder(tmp_path: Path) -> None:
+    checkpoint = {"callbacks": {ModelCheckpoint: {"monitor": "val/loss"}}, "state_dict": {"weight": torch.ones(2)}}
+    path = tmp_path / "model.ckpt"
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)
+    here, theirs = ModelCheckpoint.__module__.encode(), b"pytorch_lightning.callbacks.model_checkpoint"
+    assert here in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(here, theirs))
+    assert load_state_dict(WeightsFile(path, ""))["weight"].tolist() == [1, 1]
+
+
 def test_reading_a_file_leaves_torchs_list_of_safe_globals_as_it_was(tmp_path: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
     torch.save({"weight": torch.ones(2)}, tmp_path / "file")

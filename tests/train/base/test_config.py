@@ -34,7 +34,7 @@ def test_a_name_counts_before_the_runs_own(
     name: str | None, variant: str | None, of_run: AnyDiffusion | None, chosen: AnyDiffusion | None
 ) -> None:
     said: list[str] = []
-    assert named_base(name, variant, of_run, said.append) == chosen
+    assert named_base(name, variant, None, of_run, said.append) == chosen
     assert not said
 
 
@@ -42,11 +42,19 @@ def test_a_directory_called_as_the_shipped_one_is_told_apart(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scenes").mkdir()
     said: list[str] = []
-    assert named_base("scenes", None, None, said.append) == ScenesDiffusionConfig()
+    assert named_base("scenes", None, None, None, said.append) == ScenesDiffusionConfig()
     assert said == ["--base scenes is the model that condset ships; ./scenes would be what lies here under that name"]
 
 
 @pytest.mark.parametrize(("name", "of_run"), [("scenes", None), (None, TinyDiffusionConfig())])
 def test_what_condset_brings_along_has_no_variants(name: str | None, of_run: AnyDiffusion | None) -> None:
     with pytest.raises(ConfigError, match=r"^--variant must be left out with the base (scenes|tiny), got fp16$"):
-        named_base(name, "fp16", of_run, print)
+        named_base(name, "fp16", None, of_run, print)
+
+
+def test_what_describes_a_file_goes_with_the_file() -> None:
+    chosen = named_base("model.ckpt", None, "a/b", None, print)
+    assert chosen == StableDiffusionConfig(model="model.ckpt", config="a/b")
+    for name in (None, "scenes"):
+        with pytest.raises(ConfigError, match=r"^--base-config must go with --base FILE, got a/b; leave it out$"):
+            named_base(name, None, "a/b", OF_RUN, print)
