@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from stages.annotators.condition import ConditionSpec, Encoding
+from stages.image.arrays import read_npy
 from stages.image.decode import decode_stored
 from stages.members import read_crop
 from stages.records import Crop, UInt8Array
@@ -134,7 +135,6 @@ def _as_tensor(pixels: npt.NDArray[Any]) -> "Tensor":
 def decode_member(content: bytes, encoding: Encoding) -> npt.NDArray[Any]:
     """Decode a member file by its encoding, as `Sample.condition` describes it."""
     if encoding is Encoding.NPY:
-        array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        return array
+        return read_npy(content)
     with Image.open(io.BytesIO(content)) as picture:
         return np.asarray(picture)

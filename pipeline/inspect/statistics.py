@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.inspect.distribution import Distribution, distribution
 from stages.annotators.edges import edge_share
+from stages.image.arrays import read_npy
 from stages.records import Condition, Float32Array, UInt8Array
 
 FEW_EDGES = (0.001, 0.005, 0.01, 0.02)
@@ -214,7 +215,7 @@ class LatentsTally:
         self._deviations: list[float] = []
 
     def add(self, members: Mapping[str, bytes]) -> None:
-        values = np.load(io.BytesIO(members[self.extension]), allow_pickle=False).astype(np.float64)
+        values = read_npy(members[self.extension]).astype(np.float64)
         means, _ = np.split(values, 2)
         self._means.append(float(means.mean()))
         self._deviations.append(float(means.std()))
@@ -255,4 +256,4 @@ def read_picture(content: bytes) -> UInt8Array:
 
 def read_keypoints(content: bytes) -> Float32Array:
     """Decode `<key>.keypoints.npy` to (persons, 17, 3): x, y in pixels, score. ValueError if it is something else."""
-    return np.asarray(np.load(io.BytesIO(content), allow_pickle=False), np.float32).reshape(-1, 17, 3)
+    return np.asarray(read_npy(content), np.float32).reshape(-1, 17, 3)

@@ -27,6 +27,7 @@ from stages.annotators.protocol import Annotator, AnnotatorConfig
 from stages.errors import ConfigError, WeightsError
 from stages.hardware.cores import usable_cores
 from stages.hardware.precision import resolve_device
+from stages.image.arrays import read_npy
 from stages.image.encode import encode_member
 from stages.load import load_labels
 from stages.members import load_pixels, read_crop
@@ -216,7 +217,6 @@ def _shape(values: Numbers) -> str:
 
 def _values(content: bytes) -> npt.NDArray[Any]:
     if content.startswith(NPY):
-        values: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-        return values
+        return read_npy(content)
     with Image.open(io.BytesIO(content)) as image:
         return np.asarray(image)

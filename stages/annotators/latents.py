@@ -7,7 +7,6 @@ scaling factor, which training multiplies by. Invariant: on a CPU latents do not
 was in.
 """
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,6 +17,7 @@ from stages.annotators.condition import ConditionSpec, Encoding, Member, Mirror,
 from stages.errors import ConfigError, WeightsError, WorkerError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
 from stages.hardware.transfer import to_device
+from stages.image.arrays import read_npy
 from stages.records import ArrayMember, Condition, ConditionMembers, Float16Array, LoadedSample, Rejection
 from stages.settings import Mark, Settings
 from stages.weights.store import WeightsFile, WeightsStore
@@ -178,7 +178,7 @@ def read_latents(content: bytes, channels: int, height: int, width: int) -> tupl
 
     Raises ValueError if `content` is no array, or one of another type or length.
     """
-    values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    values = read_npy(content)
     length = 2 * channels * height * width
     if values.dtype != np.float16 or values.shape != (length,):
         shape = "x".join(map(str, values.shape))

@@ -7,6 +7,7 @@
 Source of the layout: the COCO-Stuff repository (nightrome/cocostuff), 164 K images, 171 categories with gaps up to 182.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 
 from stages.errors import SourceError
-from stages.records import IndexRow
+from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings
 from stages.sources.coco.source import list_coco, missing_persons
 from stages.sources.index.schema import to_batches
@@ -62,13 +63,27 @@ class CocoStuffSource(Settings):
                 f"{maps} must be a directory of label maps, got none; `condset fetch coco_stuff --split {self.split}"
                 f" --out {self.root}` brings them"
             )
-        return to_batches(self._with_labels(row) for row in list_coco(self.root, self.split, self.keypoints))
+        return to_batches(self._rows())
 
-    def _with_labels(self, row: IndexRow) -> IndexRow:
+    def _rows(self) -> Iterator[IndexRow]:
         """The map lies where the image lies: that of val2017/sub/1.jpg is stuffthingmaps/val2017/sub/1.png."""
-        if row.rejection is not None:
-            return row
-        return replace(row, label_uri=f"{MAPS}/{PurePosixPath(row.image_uri).with_suffix('.png')}")
+        rows = list(list_coco(self.root, self.split, self.keypoints))
+        images: defaultdict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            images[_label_uri(row)].add(row.image_uri)
+        for row in rows:
+            uri = _label_uri(row)
+            if row.rejection is not None:
+                yield row
+            elif len(images[uri]) > 1:
+                detail = f"{row.image_uri} must have a label map of its own, got {uri} for {len(images[uri])} images"
+                yield replace(row, rejection=Rejection(row.key, Reason.BAD_LABELS, f"{detail}; rename the others"))
+            else:
+                yield replace(row, label_uri=uri)
+
+
+def _label_uri(row: IndexRow) -> str:
+    return f"{MAPS}/{PurePosixPath(row.image_uri).with_suffix('.png')}" if row.image_uri else ""
 
 
 def read_labels(path: Path) -> dict[int, str]:

@@ -19,6 +19,7 @@ from stages.annotators.keypose.annotator import NUMBERS
 from stages.annotators.keypose.skeleton import KEYPOINTS
 from stages.errors import ConfigError
 from stages.hardware.precision import resolve_device
+from stages.image.arrays import read_npy
 from stages.image.decode import decode_stored
 from stages.records import Condition, Float32Array, UInt8Array
 from stages.weights.store import WeightsStore
@@ -143,7 +144,7 @@ def _pose_score(truth: Members, found: Members) -> Scores:
 
 
 def _persons(members: Members) -> Float32Array:
-    numbers: Float32Array = np.load(io.BytesIO(members[NUMBERS]))
+    numbers: Float32Array = read_npy(members[NUMBERS])
     return numbers.reshape(-1, KEYPOINTS, 3)
 
 

@@ -67,19 +67,23 @@ def test_a_photograph_without_label_map_is_a_rejection(source: CocoStuffSource, 
 
 
 def test_the_label_map_is_the_one_in_the_folder_of_the_image(tmp_path: Path) -> None:
-    names = ["a.jpg", "sub/a.jpg", "sub\\b.c.jpg"]
+    names = ["a.jpg", "sub/a.jpg", "sub\\b.c.jpg", "d.jpg", "d.webp"]
     images = [{"id": number, "file_name": name.replace("\\", "\\")} for number, name in enumerate(names)]
-    content = {"images": images, "annotations": [{"image_id": number, "caption": "x"} for number in range(3)]}
+    content = {"images": images, "annotations": [{"image_id": number, "caption": "x"} for number in range(5)]}
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/captions_x.json").write_text(json.dumps(content))
     for folder in ("x", "stuffthingmaps/x"):
         (tmp_path / folder).mkdir(parents=True)
     source = CocoStuffSource(root=str(tmp_path), split="x", keypoints=False)
     listed = from_table(pa.Table.from_batches(source.batches()))
-    assert [(row.image_uri, row.label_uri) for row in listed] == [
+    assert [(row.image_uri, row.label_uri) for row in listed[:3]] == [
         ("x/a.jpg", "stuffthingmaps/x/a.png"),
         ("x/sub/a.jpg", "stuffthingmaps/x/sub/a.png"),
         ("x/sub/b.c.jpg", "stuffthingmaps/x/sub/b.c.png"),
+    ]
+    assert [row.rejection and row.rejection.detail for row in listed[3:]] == [
+        f"x/d.{suffix} must have a label map of its own, got stuffthingmaps/x/d.png for 2 images; rename the others"
+        for suffix in ("jpg", "webp")
     ]
 
 
