@@ -37,7 +37,7 @@ from pipeline.execution.drive import drive
 from pipeline.execution.origins import FromIndex, Origin
 from pipeline.execution.worker import Work
 from pipeline.publish.card import CARD_FILE, render_card
-from pipeline.writers.lease import Lease, writing
+from pipeline.writers.lease import Lease, clear_ended, writing
 from stages.errors import ShardConflict
 from stages.locations import PARTIAL, is_hidden
 from stages.web.config import proxy_note
@@ -158,6 +158,7 @@ def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], N
     known = _known(job)
     if known and known.complete and not (job.again or missing(job.plans, job.directory)):
         refuse_other_sizes(job.directory, known)
+        clear_ended(job.directory)  # it was killed between its last file and its end
         return Summary(known, 0, 0.0)
     with writing(job.directory, environment.say, environment.take_over) as lease:
         return _make(job, environment, describe, lease)

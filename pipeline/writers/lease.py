@@ -135,6 +135,16 @@ def writing(
                 work.remove(lease.claim.file)
 
 
+def clear_ended(home: Directory) -> None:
+    """Remove the leases of this machine's processes that have ended, of a directory that nothing else is done to."""
+    ended = [claim for claim in _claims(home) if has_ended(claim.process)]
+    with suppress(StorageError):  # they do no harm
+        for claim in ended:
+            (home / WORK).remove(claim.file)
+    if ended:
+        (home / WORK).unmake()
+
+
 def refuse_if_written(home: Directory) -> None:
     """Raise DirectoryInUse if a run is known to write into a directory: for who reads it to make more of it."""
     for claim in _claims(home):

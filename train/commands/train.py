@@ -59,7 +59,7 @@ def run_train(job: "TrainJob", workers: int = 1, ray_address: str | None = None)
     """Train and say what was done; an interrupted run ends with exit 130 and what to type to go on."""
     from train.loop.watch import terminal
 
-    with resumable("every finished step is kept"), terminal() as watch:
+    with resumable("every finished step is kept", signals=2), terminal() as watch:
         if workers == 1:
             from train.loop.run import train as run
             from train.loop.worker import Worker

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.interruption import resumable
 from pipeline.commands.options import AsJson
 
 
@@ -36,7 +37,10 @@ def inspect(
 
     directory = Directory(dataset)
     errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with (
+        resumable("nothing was changed"),
+        Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar,
+    ):
         task = bar.add_task("reading samples", total=None)
         inspection = inspect_data_set(directory, samples, lambda done, of: bar.update(task, completed=done, total=of))
     if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.interruption import resumable
 from pipeline.commands.options import AsJson, Dataset, Device, WeightsDir, weights_store
 
 
@@ -32,7 +33,10 @@ def verify(
 
     directory, chosen = Directory(dataset), device.value if device else "auto"
     errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with (
+        resumable("nothing was changed"),
+        Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar,
+    ):
         task = bar.add_task("checking samples", total=rows_to_check(directory))
         report = check(directory, deep, weights_store(weights_dir), chosen, lambda rows: bar.advance(task, rows))
     is_sound = not report.problems

@@ -21,6 +21,10 @@ def work(data):
 """
 
 
+def without_leases(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if not name.startswith(".work/")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["layered", "unfinished"])
 def test_killed_before_any_step_an_upgrade_is_finished_by_another(
@@ -43,6 +47,8 @@ def test_killed_before_any_step_an_upgrade_is_finished_by_another(
                 read_manifest(Directory(str(data)))
         else:
             assert {path: left[path] for path in after} == after, data
+        if without_leases(left) == after:  # it was done, but for its lease
+            continue
         bring_over(data)
         assert tree(data) == after, data
 
@@ -58,7 +64,7 @@ def test_killed_before_any_step_an_upgrade_of_an_index_alone_is_finished_by_anot
     assert after.keys() == {"index.json", "index/0000000.parquet"}
     for data in killed:
         if not (data / "index.parquet").is_file():  # it was done, but for its lease
-            assert {name: content for name, content in tree(data).items() if not name.startswith(".work/")} == after
+            assert without_leases(tree(data)) == after
             continue
         bring_over(data)
         assert tree(data) == after, data

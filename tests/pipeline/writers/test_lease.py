@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.storage import Directory
+from pipeline.layer import base_config
+from pipeline.run import prepare
 from pipeline.writers.lease import RENEWAL_SECONDS, WORK, Claim, refuse_if_written, writing
 from pipeline.writers.process import Process, has_ended, this_process
 from stages.errors import CondsetError, DirectoryInUse, StorageError
 from stages.rehearsal.storage import rehearsal
+from tests.offline import offline
 from tests.pipeline.conftest import tree
 
 ELSEWHERE = Process("another-machine", "another-boot 1", 7, 1.0)
@@ -102,6 +106,15 @@ def test_a_run_that_was_killed_is_taken_over_at_once(home: Directory, tmp_path: 
         f"taking over {home} from process {2**22 + 1} on {this_process().host}, since "
         "2026-11-28T01:02:03.000000+00:00, which has ended without a word"
     ]
+
+
+def test_a_lease_of_a_run_that_was_killed_when_all_was_done_goes_with_the_next_look(data_set: Path) -> None:
+    config = base_config(Directory(str(data_set)), read_manifest(Directory(str(data_set))))
+    before = tree(data_set)
+    leave(Directory(str(data_set)), replace(this_process(), pid=2**22 + 1))
+    assert prepare(config, Directory(str(data_set)), offline()).shards_made == 0
+    assert tree(data_set) == before
+    assert not (data_set / WORK).exists()
 
 
 def test_a_number_that_another_process_has_by_now_keeps_nobody_out(home: Directory) -> None:
