@@ -83,9 +83,10 @@ def _connect(address: str | None) -> None:
     except Exception as error:  # Ray raises a bare Exception where one of its processes does not start
         first_line = str(error).partition("\n")[0]
         if SOCKET_TOO_LONG in first_line:
+            variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), "TMPDIR")
             raise ConfigError(
-                f"the directory for temporary files must have a short path for Ray's sockets, got "
-                f"{tempfile.gettempdir()}; set TMPDIR=/tmp, or use --executor inline"
+                f"{variable} must be a directory with a short path, below which Ray makes sockets, got "
+                f"{os.environ.get(variable, tempfile.gettempdir())}; set {variable}=/tmp, or use --executor inline"
             ) from error
         if address is None:
             raise WorkerError(

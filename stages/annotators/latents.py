@@ -16,6 +16,7 @@ import numpy as np
 from stages.annotators.condition import ConditionSpec, Encoding, Member, Mirror, MirrorKind, Resize, Within
 from stages.errors import ConfigError, WeightsError, WorkerError
 from stages.hardware.precision import Dtype, ResolvedDtype, resolve_dtype
+from stages.hardware.progress_bars import progress_bars_hidden
 from stages.hardware.transfer import to_device
 from stages.image.arrays import read_npy
 from stages.records import ArrayMember, Condition, ConditionMembers, Float16Array, LoadedSample, Rejection
@@ -147,14 +148,15 @@ def load_vae(directory: Path, file: WeightsFile, variant: str | None, device: st
 
     load: Any = AutoencoderKL.from_pretrained
     try:
-        vae, found = load(
-            directory,
-            variant=variant,
-            use_safetensors=file.path.suffix == ".safetensors",
-            torch_dtype=getattr(torch, dtype),
-            output_loading_info=True,
-            local_files_only=True,
-        )
+        with progress_bars_hidden():
+            vae, found = load(
+                directory,
+                variant=variant,
+                use_safetensors=file.path.suffix == ".safetensors",
+                torch_dtype=getattr(torch, dtype),
+                output_loading_info=True,
+                local_files_only=True,
+            )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         said = " ".join(str(error).split())[:300]
         raise WeightsError(

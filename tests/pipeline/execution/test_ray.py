@@ -83,6 +83,25 @@ print(psutil.Process().children(recursive=True))
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_path_too_long_for_sockets_is_said_of_the_variable_that_gave_it(variable: str, tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 110)
+    deep.mkdir()
+    program = "from pipeline.execution.ray_cluster import connected\nwith connected(None): pass"
+    started = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {variable: str(deep)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert started.stderr.splitlines()[-1] == (
+        f"stages.errors.ConfigError: {variable} must be a directory with a short path, below which Ray makes sockets, "
+        f"got {deep}; set {variable}=/tmp, or use --executor inline"
+    )
+
+
+@pytest.mark.ray
 def test_a_start_that_fails_is_one_line_and_leaves_no_process_behind() -> None:
     """Ray's server has no time at all to say at which port it listens."""
     environment = os.environ | {"RAY_gcs_server_port_wait_time_s": "0", "PYTHONPATH": str(ROOT)}
