@@ -6,13 +6,13 @@ Lengths are in the offsets: a text of hundreds of megabytes is left out before i
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.sources.caption_text import MOST_CAPTION_BYTES
+from stages.sources.caption_text import MOST_CAPTION_BYTES, MOST_CAPTIONS
 
 
 def without_long_texts(values: pa.Array, most_bytes: int = MOST_CAPTION_BYTES) -> pa.Array:
-    """Put null in the place of each text of over `most_bytes`, and of a list with one; other types stay as they are.
+    """Put null in the place of each text of over `most_bytes`, and of a list with one or of over `MOST_CAPTIONS`.
 
-    Dictionaries stay dictionaries, so that a long text that many rows share is looked at once.
+    Other types stay as they are. Dictionaries stay dictionaries, so that a text that many rows share is looked at once.
     """
     if pa.types.is_dictionary(values.type):
         dictionary = without_long_texts(values.dictionary, most_bytes)
@@ -21,6 +21,8 @@ def without_long_texts(values: pa.Array, most_bytes: int = MOST_CAPTION_BYTES) -
     if lengths is None:
         return values
     long = pc.fill_null(pc.greater(lengths, most_bytes), False)
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        long = pc.or_(long, pc.fill_null(pc.greater(pc.list_value_length(values), MOST_CAPTIONS), False))
     if not pc.any(long).as_py():
         return values
     kept = values.filter(pc.invert(long))

@@ -10,8 +10,11 @@ from stages.sources.index.names import is_unicode
 
 MOST_TEXT_BYTES = 1 << 20
 """A .txt or .json larger than this describes no single image; it is not read."""
-MOST_CAPTION_BYTES = 1 << 13
-"""A longer text, of some 1,300 words, is no caption: text encoders read 77 of them. 4096 are in memory at once."""
+MOST_CAPTION_BYTES = 6_000
+"""A longer text, of some 1,000 words, is no caption: text encoders read 77 of them. 4096 are in memory at once."""
+
+MOST_CAPTIONS = 1000
+MOST_CAPTIONS_BYTES = 1 << 16
 
 
 def caption_of_file(content: bytes) -> tuple[str, ...]:
@@ -20,8 +23,14 @@ def caption_of_file(content: bytes) -> tuple[str, ...]:
 
 
 def captions_of_value(value: object) -> tuple[str, ...]:
-    """Read what a column holds: a caption, as text or UTF-8, or a list of them; whatever else counts as none."""
-    return clean_captions(_texts(value))
+    """Read what a column holds: a caption, as text or UTF-8, or a list of them; whatever else counts as none.
+
+    More than `MOST_CAPTIONS` of one image, or ones of over `MOST_CAPTIONS_BYTES` together, are none.
+    """
+    if isinstance(value, list | tuple) and len(value) > MOST_CAPTIONS:
+        return ()
+    captions = clean_captions(_texts(value))
+    return captions if sum(map(len, captions)) <= MOST_CAPTIONS_BYTES else ()
 
 
 def _texts(value: object) -> Iterator[str]:

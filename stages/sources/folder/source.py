@@ -10,7 +10,7 @@ a metadata file names is a candidate, and a rejection once it turns out not to b
 candidate are counted by their suffixes.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain
@@ -25,7 +25,7 @@ from stages.errors import SourceError
 from stages.locations import driver_errors, file_system
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings
-from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file
+from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file, captions_of_value
 from stages.sources.folder.listing import list_files, read_files
 from stages.sources.folder.metadata import METADATA_FILES, read_metadata
 from stages.sources.image_suffixes import IMAGE_SUFFIXES
@@ -107,7 +107,7 @@ class FolderSource(Settings):
 
     def _listed(self, names: list[str]) -> dict[str, tuple[str, ...]]:
         """What the metadata files say: an image's relative path to its captions."""
-        listed: dict[str, tuple[str, ...]] = {}
+        listed: defaultdict[str, list[str]] = defaultdict(list)
         files = [name for name in names if PurePosixPath(name).name in METADATA_FILES]
         there = frozenset(names)
         for name in files:
@@ -118,8 +118,8 @@ class FolderSource(Settings):
                 ]
                 # A backslash is a part of a name if there is such a file, else Windows' way to write a slash.
                 path = next((place for place in places if place in there), places[-1] if places else image)
-                listed[path] = listed.get(path, ()) + captions
-        return listed
+                listed[path] += captions
+        return {path: captions_of_value(captions) for path, captions in listed.items()}
 
     def _pass_over(self, names: list[str], candidates: list[str], passed_over: Counter[str]) -> None:
         """Count the files that are neither candidates nor say anything about one."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from stages.errors import SourceError
 from stages.sources.arrow_texts import byte_lengths, is_text
 
-MOST_BATCH_BYTES = 1 << 23
+MOST_BATCH_BYTES = 1 << 22
 SWOLLEN_BYTES = 1 << 26
 SWOLLEN_RATIO = 100
 """Texts compress by five or ten; what unpacks to a hundred times its size and is large besides is no metadata."""

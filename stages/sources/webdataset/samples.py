@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from stages.locations import is_hidden
 from stages.records import FACTS
-from stages.sources.caption_text import MOST_TEXT_BYTES, caption_of_file, captions_of_value
+from stages.sources.caption_text import MOST_CAPTION_BYTES, MOST_TEXT_BYTES, caption_of_file, captions_of_value
 from stages.sources.image_suffixes import IMAGE_SUFFIXES
 from stages.sources.index.dropped import pass_over
 from stages.sources.index.names import is_unicode, normal_name
@@ -27,6 +27,7 @@ NO_SCORES = frozenset({"width", "height", "original_width", "original_height", "
 """Columns of img2dataset's .json that measure nothing, also where they hold numbers; in lower case."""
 INT64 = range(-(2**63), 2**63)
 TEXT_EXTENSIONS = ("txt", "json")
+MOST_COLUMNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class _Found:
     images: list[TarMember] = field(default_factory=list)
     other_images: list[TarMember] = field(default_factory=list)
     label_maps: list[TarMember] = field(default_factory=list)
-    texts: list[bytes] = field(default_factory=list)
-    descriptions: list[bytes] = field(default_factory=list)
+    texts: list[tuple[str, ...]] = field(default_factory=list)
+    descriptions: list[Mapping[str, object]] = field(default_factory=list)
     cut: bool = False
 
 
@@ -90,7 +91,7 @@ def list_tar(
     The caption is the .txt's, else that of `caption_column` of the .json, a string or a list of strings. With
     `label_extension`, members of that extension are label maps.
     """
-    kinds = _Kinds(image_extensions, label_extension, is_any_image_good=is_any_image_good)
+    kinds = _Kinds(image_extensions, label_extension, caption_column, is_any_image_good=is_any_image_good)
     found: dict[str, _Found] = {}
     dotted: dict[str, list[TarMember]] = {}
     passed_over = Counter[str]()
@@ -118,16 +119,17 @@ def list_tar(
             else:
                 pass_over(passed_over, member.name, "members")
         found |= taken
-    samples = tuple(_sample(stem, found[stem], caption_column) for stem in sorted(found))
+    samples = tuple(_sample(stem, found[stem], kinds) for stem in sorted(found))
     return TarListing(samples, cut, passed_over)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kinds:
-    """What a member is by the extension of its name."""
+    """What a member is by the extension of its name, and which column of a .json holds captions."""
 
     images: Sequence[str]
     labels: str
+    captions: str
     is_any_image_good: bool
 
     def knows(self, extension: str) -> bool:
@@ -160,9 +162,9 @@ def _add(sample: _Found, extension: str, member: TarMember, file: BinaryIO, kind
     elif extension in kinds.images:
         sample.images.append(member)
     elif extension == "txt":
-        sample.texts.append(_read(file, member))
+        sample.texts.append(caption_of_file(_read(file, member)))
     elif extension == "json":
-        sample.descriptions.append(_read(file, member))
+        sample.descriptions.append(_columns(_read(file, member), kinds.captions))
     elif kinds.is_other_image(extension):
         sample.other_images.append(member)
 
@@ -247,24 +249,32 @@ def _read(file: BinaryIO, member: TarMember) -> bytes:
     return file.read(member.bytes)
 
 
-def _sample(stem: str, found: _Found, caption_column: str) -> TarSample:
-    columns = _columns(found.descriptions[0]) if found.descriptions else {}
+def _sample(stem: str, found: _Found, kinds: _Kinds) -> TarSample:
+    columns = found.descriptions[0] if found.descriptions else {}
     images = found.images or found.other_images
-    captions = caption_of_file(found.texts[0]) if found.texts else ()
+    captions = found.texts[0] if found.texts else ()
     return TarSample(
         stem=stem,
         images=tuple(images),
         label_maps=tuple(found.label_maps),
-        captions=captions or captions_of_value(columns.get(caption_column)),
+        captions=captions or captions_of_value(columns.get(kinds.captions)),
         columns=columns,
         copies=max(len(images), len(found.label_maps), len(found.texts), len(found.descriptions)),
         cut=found.cut,
     )
 
 
-def _columns(description: bytes) -> Mapping[str, object]:
+def _columns(description: bytes, caption_column: str) -> Mapping[str, object]:
+    """The captions, texts and numbers of a .json; nothing of one with more columns than an image has properties."""
     try:
         columns = json.loads(description)
     except (ValueError, RecursionError):
         return {}
-    return columns if isinstance(columns, dict) else {}
+    if not isinstance(columns, dict) or len(columns) > MOST_COLUMNS:
+        return {}
+    kept = {name: value for name, value in columns.items() if _is_small(value)}
+    return kept | {caption_column: list(captions_of_value(columns.get(caption_column)))}
+
+
+def _is_small(value: object) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= MOST_CAPTION_BYTES)

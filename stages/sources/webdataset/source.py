@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from stages.errors import SourceError
 from stages.locations import file_system
 from stages.records import IndexRow, Reason, Rejection
 from stages.settings import Mark, Settings
@@ -22,6 +23,7 @@ from stages.sources.index.schema import NO_KEYPOINTS, to_batches
 from stages.sources.label_names import read_label_names
 from stages.sources.values import pixels_of_value
 from stages.sources.webdataset.samples import (
+    MOST_COLUMNS,
     TEXT_EXTENSIONS,
     Stated,
     TarSample,
@@ -104,6 +106,11 @@ class WebDatasetSource(Settings):
             passed_over.update(listing.passed_over)
             if stated is None:
                 stated = stated_by(listing.samples)
+                if len(stated.scores) > MOST_COLUMNS:
+                    raise SourceError(
+                        f"{self.root.rstrip('/')}/{tar} samples must state at most {MOST_COLUMNS} numbers each, got "
+                        f"{len(stated.scores)} of different names; leave the tar out"
+                    )
             for sample in listing.samples:
                 rejection = self._reject(tar, sample, listing.cut)
                 row = _row(tar, sample, stated, rejection)

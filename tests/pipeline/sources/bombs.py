@@ -177,7 +177,7 @@ def shared_long_captions(root: Path) -> dict[str, object]:
 
 
 def shared_captions_just_short_enough(root: Path) -> dict[str, object]:
-    return _parquet(root, "x" * 8_000, 70_000)
+    return _parquet(root, "x" * 6_000, 70_000)
 
 
 BOMBS: tuple[Callable[[Path], dict[str, object]], ...] = (

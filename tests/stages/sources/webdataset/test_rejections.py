@@ -1,4 +1,5 @@
 import gzip
+import json
 import os
 import tarfile
 from collections.abc import Mapping
@@ -116,6 +117,16 @@ def test_a_cut_tar_has_a_row_for_what_it_lost_and_the_other_tars_are_listed(tmp_
     assert reason(lost) == (Reason.TRUNCATED, f"{what}; unpack or download it again")
     assert reason(empty)[0] is Reason.TRUNCATED
     assert whole.captions == ("photograph 2",)
+
+
+def test_numbers_under_thousands_of_names_are_no_scores(tmp_path: Path) -> None:
+    wide = json.dumps({"caption": "x"} | {f"n{number}": 1 for number in range(2000)}).encode()
+    good, lost = rows(write_one(tmp_path, [("a.jpg", b"x"), ("a.json", wide), *sample(1)]))
+    assert (good.rejection, len(good.scores)) == (None, 2)
+    assert reason(lost)[0] is Reason.NO_CAPTION
+    many = [(f"{n}.json", json.dumps({f"{n} {m}": 1 for m in range(600)}).encode()) for n in range(2)]
+    with pytest.raises(SourceError, match=r"0\.tar samples must state at most 1000 numbers each, got 1200 of"):
+        rows(write_one(tmp_path, many))
 
 
 def test_an_extended_header_that_says_it_is_huge_is_not_read(tmp_path: Path) -> None:
