@@ -13,7 +13,7 @@ from pipeline.config import PrepareConfig, refuse_missing_keypoints
 from pipeline.dataset.conditions import ConditionEntry, describe_condition
 from pipeline.dataset.fingerprint import Inputs, dataset_inputs, fingerprint, listing_inputs, refuse_other
 from pipeline.dataset.index import INDEX_FILE, PARTS, Index, open_index
-from pipeline.dataset.ledger import commit_check, committed_names, make_folders, missing, remove_partials
+from pipeline.dataset.ledger import commit_check, committed_names, has_partials, make_folders, missing, remove_partials
 from pipeline.dataset.listing import write_index
 from pipeline.dataset.manifest import (
     FORMER_INDEX,
@@ -159,6 +159,9 @@ def run_job(job: Job, environment: Environment, describe: Callable[[Manifest], N
     if known and known.complete and not (job.again or missing(job.plans, job.directory)):
         refuse_other_sizes(job.directory, known)
         clear_ended(job.directory)  # it was killed between its last file and its end
+        if has_partials(job.directory):
+            with writing(job.directory, environment.say, environment.take_over):
+                remove_partials(job.directory)
         return Summary(known, 0, 0.0)
     with writing(job.directory, environment.say, environment.take_over) as lease:
         return _make(job, environment, describe, lease)

@@ -11,6 +11,7 @@ from pipeline.dataset.plan import SHARD_DIGITS, ShardPlan
 from pipeline.dataset.record import RECORD_SUFFIX, RECORDS, SHARDS, ShardRecord, read_record, record_file
 from pipeline.dataset.storage import Directory
 from stages.errors import ShardConflict, ShardCorrupt
+from stages.locations import PARTIAL
 
 
 def committed_names(home: Directory) -> list[str]:
@@ -27,8 +28,17 @@ def make_folders(home: Directory) -> None:
 
 def remove_partials(home: Directory) -> None:
     """Remove what attempts that were cut off have left in a data set, its index among it, or in a layer."""
-    for place in (home, home / PARTS, home / SHARDS, home / RECORDS):
+    for place in _places(home):
         place.remove_partials()
+
+
+def has_partials(home: Directory) -> bool:
+    """Whether an attempt that was cut off, or one that is being made, has left something there."""
+    return any(name.endswith(PARTIAL) for place in _places(home) for name in place.names())
+
+
+def _places(home: Directory) -> tuple[Directory, ...]:
+    return (home, home / PARTS, home / SHARDS, home / RECORDS)
 
 
 def missing(plans: Iterable[ShardPlan], home: Directory) -> list[ShardPlan]:

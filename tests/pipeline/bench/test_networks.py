@@ -50,7 +50,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     waited: list[None] = []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
     monkeypatch.setattr("torch.cuda.synchronize", lambda: waited.append(None))
     return lambda: len(waited)

@@ -132,7 +132,7 @@ def test_the_images_of_a_round_are_whole_shards_whose_length_suits_the_device(
     on_cpu = inputs_for(Timing(64, images=17, rounds=1, device="cpu"), tmp_path, (ColorConfig(),), machine)
     on_gpu = inputs_for(Timing(64, images=17, rounds=1, device="cuda"), tmp_path, (ColorConfig(),), machine)
     assert (on_cpu.images, on_cpu.images_with_untimed, on_cpu.workers) == (32, 64, 3)
-    assert (on_gpu.images, on_gpu.images_with_untimed, on_gpu.workers) == (128, 384, 4)
+    assert (on_gpu.images, on_gpu.images_with_untimed, on_gpu.workers) == (17, 51, 4)
 
 
 def test_the_shares_of_a_run_sum_to_one_and_the_networks_take_part(inputs: BenchInputs) -> None:

@@ -18,7 +18,7 @@ from pipeline.dataset.storage import Directory
 from pipeline.execution.inline import InlineExecutor
 from pipeline.execution.worker import THREADS, Work
 from pipeline.run import plan_dataset, prepare
-from stages.errors import WorkerError
+from stages.errors import StorageError
 from stages.hardware.process import opencv_threads, torch_threads
 from tests.offline import offline
 
@@ -75,6 +75,6 @@ def test_after_a_run_that_fails(tmp_path: Path, before: State) -> None:
     plans, work = planned(tmp_path / "out")
     shutil.rmtree(tmp_path / "out/shards")
     (tmp_path / "out/shards").write_text("a file where the directory was")
-    with pytest.raises(WorkerError, match="must be writable for shard 0000000"):
+    with pytest.raises(StorageError, match="must be writable, got Not a directory"):
         list(InlineExecutor().run(plans, work, lambda samples: None))
     assert now() == before
