@@ -20,12 +20,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
 from pipeline.dataset.storage import Directory
+from pipeline.writers.claim import SUFFIX, Claim
 from pipeline.writers.process import Process, has_ended, is_of_this_machine, this_process
 from stages.errors import DirectoryInUse, StorageError
 from stages.locations import PARTIAL, local_path
@@ -33,7 +34,6 @@ from stages.storage.failures import Doing, storage_failures
 
 WORK = ".work"
 """The folder of the leases; hidden, so that nobody takes it for data."""
-SUFFIX = ".json"
 RENEWAL_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
 """Six renewals."""
@@ -43,28 +43,9 @@ WITHDRAWAL_SECONDS = 2.0
 LAST_RENEWAL_SECONDS = 5.0
 """What a renewal may take that is under way when the run ends: storage that hangs is not waited for."""
 
+_running: set[str] = set()
+"""The ids of this process's own leases: one that storage did not let it remove is over all the same."""
 _held: ContextVar[Mapping[str, "Lease"]] = ContextVar("held leases", default=MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a lease's file says."""
-
-    id: str
-    process: Process
-    since: str
-    """A moment, in UTC."""
-    renewals: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.process}, since {self.since}"
-
-    @property
-    def file(self) -> str:
-        return self.id + SUFFIX
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=2).encode() + b"\n"
 
 
 @dataclass(slots=True)
@@ -121,23 +102,33 @@ def writing(
     work = home / WORK
     work.make()
     with _locked(work) as is_locked:
-        lease = _acquire(home, is_locked, say, 0.0 if take_over else patience_seconds)
-        renewing = threading.Thread(target=lease.renew, name="lease", daemon=True)
-        renewing.start()
-        token = _held.set({**held, home.location: lease})
+        mine = Claim(uuid.uuid4().hex, this_process(), datetime.now(UTC).isoformat(timespec="microseconds"))
+        _running.add(mine.id)
         try:
-            yield lease
+            yield from _hold(_acquire(home, mine, is_locked, say, 0.0 if take_over else patience_seconds))
         finally:
-            _held.reset(token)
-            lease.end()
-            renewing.join(LAST_RENEWAL_SECONDS)
-            with suppress(StorageError):  # the next run finds that this one has ended
-                work.remove(lease.claim.file)
+            _running.discard(mine.id)
+
+
+def _hold(lease: Lease) -> Iterator[Lease]:
+    """Renew a lease until the block that it is given to ends."""
+    home = lease.home
+    renewing = threading.Thread(target=lease.renew, name="lease", daemon=True)
+    renewing.start()
+    token = _held.set({**_held.get(), home.location: lease})
+    try:
+        yield lease
+    finally:
+        _held.reset(token)
+        lease.end()
+        renewing.join(LAST_RENEWAL_SECONDS)
+        with suppress(StorageError):  # the next run finds that this one has ended
+            (home / WORK).remove(lease.claim.file)
 
 
 def clear_ended(home: Directory) -> None:
     """Remove the leases of this machine's processes that have ended, of a directory that nothing else is done to."""
-    ended = [claim for claim in _claims(home) if has_ended(claim.process)]
+    ended = [claim for claim in _claims(home) if _has_ended(claim)]
     with suppress(StorageError):  # they do no harm
         for claim in ended:
             (home / WORK).remove(claim.file)
@@ -148,11 +139,13 @@ def clear_ended(home: Directory) -> None:
 def refuse_if_written(home: Directory) -> None:
     """Raise DirectoryInUse if a run is known to write into a directory: for who reads it to make more of it."""
     for claim in _claims(home):
-        if has_ended(claim.process) is False and claim.id not in {lease.claim.id for lease in _held.get().values()}:
+        if _has_ended(claim) is False and claim.id not in {lease.claim.id for lease in _held.get().values()}:
             raise _in_use(home, str(claim))
 
 
-def _acquire(home: Directory, is_locked: bool | None, say: Callable[[str], None], patience_seconds: float) -> Lease:
+def _acquire(
+    home: Directory, mine: Claim, is_locked: bool | None, say: Callable[[str], None], patience_seconds: float
+) -> Lease:
     """Settle with every lease that is there, then write one's own. `is_locked` is None where there are no locks."""
     others = _claims(home)
     if is_locked is False and not others:
@@ -165,7 +158,6 @@ def _acquire(home: Directory, is_locked: bool | None, say: Callable[[str], None]
             _outwait(home, other, say, patience_seconds)
         say(f"taking over {home} from {other}, which has ended without a word")
         (home / WORK).remove(other.file)
-    mine = Claim(uuid.uuid4().hex, this_process(), datetime.now(UTC).isoformat(timespec="microseconds"))
     _write(home, mine)
     _meet(home, mine)
     if is_locked:
@@ -190,14 +182,22 @@ def _meet(home: Directory, mine: Claim) -> None:
         time.sleep(WITHDRAWAL_SECONDS / 10)
 
 
+def _has_ended(claim: Claim) -> bool | None:
+    """Whether the run of a lease has ended; None if nobody here can tell."""
+    here = this_process()
+    if (claim.process.host, claim.process.boot, claim.process.pid) == (here.host, here.boot, here.pid):
+        return claim.id not in _running
+    return has_ended(claim.process)
+
+
 def _is_dead(claim: Claim, is_locked: bool | None) -> bool:
     # Whoever has the lock is the only one of this machine, whichever container the other one was in.
-    return bool(has_ended(claim.process)) or bool(is_locked and is_of_this_machine(claim.process))
+    return bool(_has_ended(claim)) or bool(is_locked and is_of_this_machine(claim.process))
 
 
 def _outwait(home: Directory, other: Claim, say: Callable[[str], None], patience_seconds: float) -> None:
     """Wait until another machine's lease seems to be dead; DirectoryInUse as soon as it is seen to be alive."""
-    if has_ended(other.process) is False:
+    if _has_ended(other) is False:
         raise _in_use(home, str(other))
     if patience_seconds:
         say(

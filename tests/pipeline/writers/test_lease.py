@@ -9,13 +9,15 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.dataset.manifest import read_manifest
 from pipeline.dataset.storage import Directory
 from pipeline.layer import base_config
 from pipeline.run import prepare
-from pipeline.writers.lease import RENEWAL_SECONDS, WORK, Claim, refuse_if_written, writing
+from pipeline.writers.claim import Claim
+from pipeline.writers.lease import RENEWAL_SECONDS, WORK, refuse_if_written, writing
 from pipeline.writers.process import Process, has_ended, this_process
 from stages.errors import CondsetError, DirectoryInUse, StorageError
 from stages.rehearsal.storage import rehearsal
@@ -91,9 +93,18 @@ def test_within_a_run_the_lease_is_the_same(home: Directory) -> None:
 
 
 def test_who_only_reads_to_make_more_of_it_is_told_too(home: Directory) -> None:
-    leave(home, this_process())
+    parent = psutil.Process().parent()
+    assert parent is not None
+    leave(home, replace(this_process(), pid=parent.pid, started=parent.create_time()))
     with pytest.raises(DirectoryInUse, match="must be written by one run at a time"):
         refuse_if_written(home)
+
+
+def test_a_lease_that_this_process_could_not_remove_keeps_it_out_no_more(home: Directory) -> None:
+    leave(home, this_process())
+    refuse_if_written(home)
+    with writing(home, lambda said: None, patience_seconds=0):
+        assert len([name for name in (home / WORK).names() if name.endswith(".json")]) == 1
 
 
 def test_a_run_that_was_killed_is_taken_over_at_once(home: Directory, tmp_path: Path) -> None:
