@@ -64,14 +64,10 @@ class CommitCheck:
                 f"{where} must be the record of a shard of this data set, got one of another, which a second run has "
                 "written; remove it and its tar, and prepare again"
             )
-        self.check_tar(record.name, record.tar, record.tar_bytes)
-
-    def check_tar(self, shard: str, tar: str, expected_bytes: int) -> None:
-        """Raise ShardCorrupt if a tar has not the size that its record gives; without one there is nothing to check."""
-        if tar and self.tar_bytes.get(tar) != expected_bytes:
+        if record.tar and self.tar_bytes.get(record.tar) != record.tar_bytes:
             raise ShardCorrupt(
-                f"{self.home / SHARDS / tar} must have {expected_bytes} bytes, as its record says, got "
-                f"{self.tar_bytes.get(tar, 'no file')}; delete {record_file(shard)} and prepare again"
+                f"{self.home / SHARDS / record.tar} must have {record.tar_bytes} bytes, as its record says, got "
+                f"{self.tar_bytes.get(record.tar, 'no file')}; delete {record_file(record.name)} and prepare again"
             )
 
 
