@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.options import DeviceName
+from pipeline.commands.progress import passing_bar
 from pipeline.commands.say import say
 from stages.hardware.precision import Dtype
 from train.commands.local import local
@@ -62,9 +63,6 @@ def sample(
     dtype: Annotated[Dtype, typer.Option(help="Precision of the networks.")] = "auto",
 ) -> None:
     """Draw pictures that follow a prompt and the conditions that adapters are shown."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from train.sampling.controls import pair_controls
     from train.sampling.pictures import SampleJob, parse_size
     from train.sampling.pictures import sample as draw
@@ -83,8 +81,7 @@ def sample(
         device=device.value,
         dtype=dtype,
     )
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with passing_bar() as bar:
         task = bar.add_task("drawing", total=count * steps)
         drawn = draw(job, say, lambda: bar.advance(task))
     first, last = drawn.pictures[0], drawn.pictures[-1]

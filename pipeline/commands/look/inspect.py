@@ -10,6 +10,7 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import AsJson
+from pipeline.commands.progress import passing_bar
 
 
 def inspect(
@@ -29,18 +30,13 @@ def inspect(
     from dataclasses import asdict
 
     from rich.console import Console
-    from rich.progress import Progress
 
     from pipeline.dataset.storage import Directory
     from pipeline.inspect.dataset import inspect_data_set
     from pipeline.inspect.table import render_inspection
 
     directory = Directory(dataset)
-    errors = Console(stderr=True)
-    with (
-        resumable("nothing was changed"),
-        Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar,
-    ):
+    with resumable("nothing was changed"), passing_bar() as bar:
         task = bar.add_task("reading samples", total=None)
         inspection = inspect_data_set(directory, samples, lambda done, of: bar.update(task, completed=done, total=of))
     if as_json:

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import AsJson, Dataset, Device, WeightsDir, weights_store
+from pipeline.commands.progress import passing_bar
 
 
 def verify(
@@ -24,19 +25,12 @@ def verify(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from pipeline.dataset.storage import Directory
     from pipeline.verify.dataset import rows_to_check
     from pipeline.verify.dataset import verify as check
 
     directory, chosen = Directory(dataset), device.value if device else "auto"
-    errors = Console(stderr=True)
-    with (
-        resumable("nothing was changed"),
-        Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar,
-    ):
+    with resumable("nothing was changed"), passing_bar() as bar:
         task = bar.add_task("checking samples", total=rows_to_check(directory))
         report = check(directory, deep, weights_store(weights_dir), chosen, lambda rows: bar.advance(task, rows))
     is_sound = not report.problems

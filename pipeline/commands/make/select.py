@@ -11,6 +11,7 @@ import typer
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import Dataset as Location
 from pipeline.commands.options import ExecutorName, TakeOver, choose_environment
+from pipeline.commands.progress import passing_bar
 from pipeline.commands.say import say
 
 if TYPE_CHECKING:
@@ -90,13 +91,9 @@ def find_repeated(
     dataset: "Dataset", choice: "Choice", others: "Sequence[Dataset]", distinct: bool, distance_bits: int
 ) -> frozenset[str]:
     """Look at the chosen images and at all of other data sets, with a bar, and say how many look like one before."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from pipeline.derive.near_duplicates import near_duplicates
 
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with passing_bar() as bar:
         task = bar.add_task("looking at images", total=sum(map(len, (dataset, *others))))
         repeated = near_duplicates(dataset, choice, others, distinct, distance_bits, lambda: bar.advance(task))
     say(f"{len(repeated)} near-duplicates are left out")

@@ -7,22 +7,16 @@ import typer
 
 from pipeline.commands.interruption import resumable
 from pipeline.commands.options import Dataset, TakeOver
+from pipeline.commands.progress import passing_bar
 from pipeline.commands.say import say
 
 
 def upgrade(dataset: Dataset, take_over: TakeOver = False) -> None:
     """Bring a data set of format 1, with its layers, over to format 2. No tar is touched. Run it again after a stop."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from pipeline.dataset.storage import Directory
     from pipeline.upgrade.upgrade import upgrade as bring_over
 
-    errors = Console(stderr=True)
-    with (
-        resumable("nothing is lost"),
-        Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar,
-    ):
+    with resumable("nothing is lost"), passing_bar() as bar:
         task = bar.add_task("reading", total=None)
         done = bring_over(
             Directory(dataset),
