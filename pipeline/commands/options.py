@@ -3,6 +3,7 @@
 Heavy imports are inside the functions, so that `condset --help` is there at once.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,7 +80,7 @@ def choose_environment(
 
 def weights_store(directory: Path | None) -> "WeightsStore":
     """Open the store of weights; workers may run elsewhere, so its path is absolute."""
-    from stages.locations import with_home
     from stages.weights.store import WeightsStore
 
-    return WeightsStore(directory and Path(with_home(str(directory))).absolute())
+    store = WeightsStore(directory)
+    return replace(store, directory=store.directory and store.directory.absolute())

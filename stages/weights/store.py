@@ -60,7 +60,7 @@ class WeightsStore:
         downloaded, or is not the one that the model table describes.
         """
         if own_file is not None:
-            path = Path(own_file).expanduser()
+            path = Path(with_home(own_file))
             if not _is_file(name, path):
                 raise WeightsError(
                     f"weights of {name} must be a file, got {own_file!r}; correct the path or leave it out"
@@ -150,7 +150,7 @@ class WeightsStore:
 
 def cache_directory() -> Path:
     """Return where what does not come from the hub is kept: $XDG_CACHE_HOME/condset/weights."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "condset" / "weights"
+    return Path(with_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "condset" / "weights"
 
 
 def checked(model: Model, path: Path) -> WeightsFile:

@@ -10,6 +10,7 @@ file of weights, and without a network what is missing is said at once.
 from pathlib import Path
 
 from stages.errors import WeightsError
+from stages.locations import with_home
 from stages.weights.hub import hub_failures, is_hub_id, why_hub_unreachable
 
 FOLDER = "vae"
@@ -23,7 +24,7 @@ def vae_directory(model: str, revision: str | None = None, variant: str | None =
     `model` is a directory in diffusers' layout or a hub id; `revision` is the repository's, `variant` names the weights
     that a download is for. Raises WeightsError if there is no such model.
     """
-    path = Path(model).expanduser()
+    path = Path(with_home(model))
     if path.exists():
         if (path / CONFIG).is_file():
             return path / FOLDER

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from stages.errors import CheckpointError
+from stages.locations import with_home
 from stages.records import Condition
 from stages.setting_errors import setting_name
 from stages.weights.state_dicts import is_safetensors, load_state_dict
@@ -66,7 +67,7 @@ def load_into(adapter: "nn.Module", path: str) -> None:
     Raises CheckpointError, naming the file and the first parameter that does not fit, or if there is no adapter at
     `path`; WeightsError if torch cannot read a .pth file.
     """
-    stored = find_adapter(Path(path).expanduser())
+    stored = find_adapter(Path(with_home(str(path))))
     load_named(adapter, read_tensors(stored.file), str(stored.file))
 
 
