@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +26,6 @@ from stages.image.perceptual import HASH_BITS, perceptual_hash
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
-Place: TypeAlias = tuple[str, int]
-"""A shard and the position of a sample in it."""
 
 _COMPARED_AT_ONCE = 1 << 24
 """Pairs: 128 MB of differences."""
@@ -46,38 +43,45 @@ def near_duplicates(
 
     `distance_bits` is 0 to 16; `progress` is called for each image. Raises ShardCorrupt if one cannot be read.
     """
-    before = [hash_images(other, [place for place, _ in _places(other)], progress) for other in others]
-    chosen = set(chosen_keys(dataset, choice))
-    places = [(place, key) for place, key in _places(dataset) if key in chosen]
-    hashes = hash_images(dataset, [place for place, _ in places], progress)
+    before = [hash_images(other, None, progress)[1] for other in others]
+    keys, hashes = hash_images(dataset, frozenset(chosen_keys(dataset, choice)), progress)
     is_repeated = repeats(hashes, np.concatenate([np.zeros(0, np.uint64), *before]), distance_bits, within)
-    return frozenset(places[number][1] for number in np.flatnonzero(is_repeated))
+    return frozenset(keys[number] for number in np.flatnonzero(is_repeated))
 
 
-def hash_images(dataset: Dataset, places: Sequence[Place], progress: Callable[[], None]) -> Hashes:
-    """Hash the images of samples; ShardCorrupt if one cannot be read."""
+def hash_images(
+    dataset: Dataset, chosen: frozenset[str] | None, progress: Callable[[], None]
+) -> tuple[list[str], Hashes]:
+    """Hash the images of the chosen samples, of all for None; returns their keys and hashes, in order.
+
+    Raises ShardCorrupt if one cannot be read.
+    """
+    keys: list[str] = []
+    hashes: list[int] = []
     with ThreadPoolExecutor(usable_cores()) as cores:
 
-        def begin(place: Place) -> "Future[int]":
+        def begin(place: tuple[str, int]) -> "Future[tuple[str, int]]":
             return cores.submit(lambda: _look(dataset.read(*place)))
 
-        hashes = np.zeros(len(places), np.uint64)
-        with closing(in_order(begin, places, 4 * usable_cores())) as looks:
-            for number, look in enumerate(looks):
-                hashes[number] = look
+        with closing(in_order(begin, _places(dataset, chosen), 4 * usable_cores())) as looks:
+            for key, look in looks:
+                keys.append(key)
+                hashes.append(look)
                 progress()
-    return hashes
+    return keys, np.array(hashes, np.uint64)
 
 
-def _places(dataset: Dataset) -> Iterator[tuple[Place, str]]:
+def _places(dataset: Dataset, chosen: frozenset[str] | None) -> Iterator[tuple[str, int]]:
+    """Yield a shard and the position of a sample in it, a shard at a time, so that its record is read once."""
     for shard in dataset.shards:
         for position, key in enumerate(dataset.keys(shard)):
-            yield (shard, position), key
+            if chosen is None or key in chosen:
+                yield shard, position
 
 
-def _look(sample: Sample) -> int:
+def _look(sample: Sample) -> tuple[str, int]:
     try:
-        return perceptual_hash(sample.files[sample.image_format])
+        return sample.key, perceptual_hash(sample.files[sample.image_format])
     except OSError as error:
         raise ShardCorrupt(
             f"sample {sample.key} of shard {sample.shard} must have an image, got {error}; `condset verify` tells more"
