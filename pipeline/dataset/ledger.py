@@ -64,11 +64,15 @@ class CommitCheck:
                 f"{where} must be the record of a shard of this data set, got one of another, which a second run has "
                 "written; remove it and its tar, and prepare again"
             )
-        if record.tar and self.tar_bytes.get(record.tar) != record.tar_bytes:
+        if not self.is_whole(record.tar, record.tar_bytes):
             raise ShardCorrupt(
                 f"{self.home / SHARDS / record.tar} must have {record.tar_bytes} bytes, as its record says, got "
                 f"{self.tar_bytes.get(record.tar, 'no file')}; delete {record_file(record.name)} and prepare again"
             )
+
+    def is_whole(self, tar: str, expected_bytes: int) -> bool:
+        """Whether a tar has its size; a shard without one, of which every sample was rejected, lacks nothing."""
+        return not tar or self.tar_bytes.get(tar) == expected_bytes
 
 
 def commit_check(home: Directory, fingerprint: str) -> CommitCheck:

@@ -232,7 +232,7 @@ def refuse_other_sizes(directory: Directory, manifest: Manifest) -> None:
     """
     check = commit_check(directory, manifest.fingerprint)
     for line in map(json.loads, directory.read(SHARDS_FILE).splitlines()):
-        if line["tar"] and check.tar_bytes.get(line["tar"]) != line["bytes"]:
+        if not check.is_whole(line["tar"], line["bytes"]):
             check(read_record(directory, line["name"]))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NETWORK = "check that this machine reaches the servers"
 _FILES = "check source.root and source.split, and that the files are readable here"
 _IMAGES = "look at one of the files with an image viewer: they must be images"
-ADVICE: Mapping[Reason, str] = {
+ADVICE: Mapping[str, str] = {
     Reason.NO_CAPTION: "check where the source takes its captions from",
     Reason.DUPLICATE_KEY: "check that the source names its images apart",
     Reason.MISSING_FILE: _FILES,
@@ -79,9 +79,8 @@ def report(directory: "Directory", summary: "Summary") -> None:
 def advice(rejected_by_reason: Mapping[str, int]) -> str:
     """Say what to change for the reason that most were rejected for, and how to try again."""
     most = max(rejected_by_reason, key=lambda reason: rejected_by_reason[reason], default="")
-    known = next((reason for reason in Reason if reason == most), None)
-    change = ADVICE.get(known, "look at its rejected.jsonl") if known else "look at its rejected.jsonl"
-    if known in RETRIED_AFTER_A_CHANGE:
+    change = ADVICE.get(most, "look at its rejected.jsonl")
+    if most in RETRIED_AFTER_A_CHANGE:
         return f"{change}, and run again with --retry-rejected {most}"
     return f"{change}, then remove this directory and run again"
 
