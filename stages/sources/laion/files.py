@@ -26,6 +26,7 @@ from stages.sources.file_patterns import find_names
 from stages.sources.laion.bounds import in_pieces, refuse_swollen, rows_at_once, shared_texts
 from stages.sources.laion.columns import NUMBERS, LaionColumns, find_columns
 from stages.sources.laion.values import hash_identities, number_values, text_values
+from stages.sources.values import LARGEST_SIZE_PIXELS
 
 Item = TypeVar("Item")
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -33,7 +34,6 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 BATCH_ROWS = 1 << 16
 READ_BYTES = 1 << 20
 """Read at once from each column of a local file."""
-LARGEST_SIZE_PIXELS = 2**31 - 1
 MOST_URL_BYTES = 1 << 13
 """Servers and browsers take no longer address."""
 
