@@ -28,7 +28,8 @@ FILES = [
 """What a run writes, in this order; each is synced, published or put in place, and then its folder is synced."""
 
 KILLED_AT_EVERY_STEP = """
-import os, sys, traceback
+import os, sys
+from functools import partial
 from pathlib import Path
 import cv2, torch  # once for all the processes that are to die
 from pipeline.config import PrepareConfig
@@ -37,6 +38,7 @@ from pipeline.execution.inline import InlineExecutor
 from pipeline.run import prepare
 from pipeline.dataset.storage import Directory
 from stages.weights.store import WeightsStore
+from tests.pipeline.killed_everywhere import until_one_gets_through
 
 config, root = PrepareConfig.model_validate_json(sys.argv[1]), sys.argv[2]
 
@@ -57,19 +59,7 @@ def run(moment, deadly):
     print(*(" ".join(each) for each in taken), sep=",", flush=True)
 
 for moment in ("before", "after"):
-    deadly, status = 0, 9
-    while status == 9:
-        child = os.fork()
-        if child == 0:
-            try:
-                run(moment, deadly)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        deadly += 1
-    if status:
+    if status := until_one_gets_through(partial(run, moment), 9):
         sys.exit(status)
 """
 

@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,12 @@ def keep_as_rows(root: Path, pictures: list[bytes]) -> dict[str, object]:
     return {"kind": "huggingface", "path": str(root / "rows")}
 
 
-KEEPERS = [keep_in_folder, keep_in_tars, keep_as_rows]
+@pytest.fixture(params=[keep_in_folder, keep_in_tars, keep_as_rows])
+def kept(request: pytest.FixtureRequest, tmp_path: Path, pictures: list[bytes]) -> Mapping[str, object]:
+    """The pictures, kept in one of the ways; returns the table of the source that reads them."""
+    (tmp_path / "kept").mkdir()
+    source: Mapping[str, object] = request.param(tmp_path / "kept", pictures)
+    return source
 
 
 def samples(out: Path) -> dict[str, tuple[bytes, bytes]]:
@@ -67,16 +72,10 @@ def samples(out: Path) -> dict[str, tuple[bytes, bytes]]:
     return {each["txt"].decode(): (each["jpg"], each["color.png"]) for each in found}
 
 
-@pytest.mark.parametrize("keep", KEEPERS)
 def test_kept_in_any_way_the_pictures_give_the_same_samples(
-    make_config: Make,
-    run_inline: Run,
-    tmp_path: Path,
-    pictures: list[bytes],
-    keep: Callable[[Path, list[bytes]], Mapping[str, object]],
+    make_config: Make, run_inline: Run, tmp_path: Path, kept: Mapping[str, object]
 ) -> None:
-    (tmp_path / "kept").mkdir()
-    run_inline(make_config(source=keep(tmp_path / "kept", pictures)), tmp_path / "data")
+    run_inline(make_config(source=kept), tmp_path / "data")
     scenes = {"kind": "synthetic", "count": COUNT, "width_pixels": 96, "height_pixels": 80}
     run_inline(make_config(source=scenes), tmp_path / "scenes")
     found = samples(tmp_path / "data")
@@ -84,16 +83,10 @@ def test_kept_in_any_way_the_pictures_give_the_same_samples(
     assert verify(Directory(str(tmp_path / "data")), True, WeightsStore(allow_network=False), "cpu").problems == ()
 
 
-@pytest.mark.parametrize("keep", KEEPERS)
 def test_two_runs_and_a_resumed_one_give_the_same_bytes(
-    make_config: Make,
-    run_inline: Run,
-    tmp_path: Path,
-    pictures: list[bytes],
-    keep: Callable[[Path, list[bytes]], Mapping[str, object]],
+    make_config: Make, run_inline: Run, tmp_path: Path, kept: Mapping[str, object]
 ) -> None:
-    (tmp_path / "kept").mkdir()
-    config = make_config(source=keep(tmp_path / "kept", pictures))
+    config = make_config(source=kept)
     run_inline(config, tmp_path / "data")
     before = tree(tmp_path / "data")
     (tmp_path / "data/records/0000001.json").unlink()
