@@ -8,16 +8,16 @@ Each driver has errors of its own (aiohttp's, botocore's, Google's); here they b
 """
 
 import errno
-import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from stages.errors import ConfigError
 from stages.extras import require
+from stages.storage.checked_file import CheckedFile
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -145,45 +145,11 @@ def _is_empty(files: "AbstractFileSystem", path: str) -> bool:
 
 
 def open_file(files: "AbstractFileSystem", path: str) -> BinaryIO:
-    """Open a file for reading, to be closed; every failure until then is an OSError."""
+    """Open a file for reading, to be closed; every failure until then, and of closing it, is an OSError."""
     if _is_local(files):
         return open_regular(Path(path))
     with driver_errors():
-        return cast(BinaryIO, _File(files.open(path, "rb")))
-
-
-class _File(io.RawIOBase):
-    """A driver's file whose failures to read are OSErrors."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        with driver_errors():
-            return self._file.read(size)
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        content = self.read(len(view))
-        view[: len(content)] = content
-        return len(content)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with driver_errors():
-            return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+        return cast(BinaryIO, CheckedFile(files.open(path, "rb"), driver_errors))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -63,9 +64,9 @@ class LocalDraft:
     def __init__(self, directory: Path, name: str) -> None:
         self._final = directory / name
         self._partial = self._final.with_name(f"{self._final.name}.{uuid.uuid4().hex}{PARTIAL}")
-        where = str(self._final)
-        with storage_failures(where, Doing.WRITE):
-            self.file = cast(BinaryIO, CheckedFile(self._partial.open("x+b"), where, Doing.WRITE))
+        failures = partial(storage_failures, str(self._final), Doing.WRITE)
+        with failures():
+            self.file = cast(BinaryIO, CheckedFile(self._partial.open("x+b"), failures, is_written=True))
         self._is_over = False
 
     def close(self) -> None:
@@ -144,7 +145,8 @@ class UploadDraft:
         with storage_failures(tempfile.gettempdir(), Doing.WRITE):
             descriptor, here = tempfile.mkstemp(prefix="condset-")
         self._here = Path(here)
-        self.file = cast(BinaryIO, CheckedFile(os.fdopen(descriptor, "w+b"), here, Doing.WRITE))
+        failures = partial(storage_failures, here, Doing.WRITE)
+        self.file = cast(BinaryIO, CheckedFile(os.fdopen(descriptor, "w+b"), failures, is_written=True))
 
     def close(self) -> None:
         self.file.close()

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pipeline.dataset.drafts import Draft, LocalDraft, UploadDraft
@@ -125,7 +126,7 @@ class Directory:
             else:
                 files, path = self._fresh()
                 opened = files.open(f"{path}/{name}", "rb")
-        return cast(BinaryIO, CheckedFile(opened, where, Doing.READ))
+        return cast(BinaryIO, CheckedFile(opened, partial(storage_failures, where, Doing.READ)))
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens if there is none."""

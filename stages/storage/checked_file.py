@@ -1,31 +1,33 @@
-"""An open file whose every failure is one line: see `failures`."""
+"""An open file of a driver, whose every failure becomes what its callers expect: an OSError, or one line for users."""
 
 import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from typing_extensions import Buffer
 
-from stages.storage.failures import Doing, storage_failures
-
 
 class CheckedFile(io.RawIOBase):
-    """A file of any driver; reading, writing and closing raise StorageError, naming `where`, and nothing else."""
+    """A file of any driver; reading, writing and closing raise what `failures` makes of the driver's errors."""
 
-    def __init__(self, file: BinaryIO, where: str, doing: Doing) -> None:
-        """Take a file that is open; closing this one closes it."""
-        self._file, self._where, self._doing = file, where, doing
+    def __init__(
+        self, file: BinaryIO, failures: Callable[[], AbstractContextManager[None]], is_written: bool = False
+    ) -> None:
+        """Take a file that is open; closing this one closes it. Every call of the driver is a block of `failures()`."""
+        self._file, self._failures, self._is_written = file, failures, is_written
 
     def readable(self) -> bool:
         return True
 
     def writable(self) -> bool:
-        return self._doing is Doing.WRITE
+        return self._is_written
 
     def seekable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        with storage_failures(self._where, self._doing):
+        with self._failures():
             return self._file.read(-1 if size is None else size)
 
     def readinto(self, buffer: Buffer) -> int:
@@ -35,15 +37,15 @@ class CheckedFile(io.RawIOBase):
             return len(content)
 
     def readline(self, size: int | None = -1) -> bytes:
-        with storage_failures(self._where, self._doing):
+        with self._failures():
             return self._file.readline(-1 if size is None else size)
 
     def write(self, content: Buffer) -> int:
-        with storage_failures(self._where, self._doing):
+        with self._failures():
             return self._file.write(content)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with storage_failures(self._where, self._doing):
+        with self._failures():
             return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -54,12 +56,12 @@ class CheckedFile(io.RawIOBase):
 
     def flush(self) -> None:
         if not self._file.closed:
-            with storage_failures(self._where, self._doing):
+            with self._failures():
                 self._file.flush()
 
     def close(self) -> None:
         try:
-            with storage_failures(self._where, self._doing):
+            with self._failures():
                 self._file.close()
         finally:
             super().close()
